@@ -1,0 +1,125 @@
+//! What one call and one record may hold.
+
+use std::time::Duration;
+
+/// What one `PutRecords` call may hold. Cannot exceed what the service takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    records: usize,
+    bytes: usize,
+}
+
+/// Why limits are not those of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitsError {
+    /// Too few or too many records.
+    #[error("a request holds 1 to {} records, not {given}", Limits::MAX_RECORDS)]
+    Records {
+        /// What was asked for.
+        given: usize,
+    },
+    /// Too few or too many bytes.
+    #[error("a request holds 1 to {} bytes, not {given}", Limits::MAX_BYTES)]
+    Bytes {
+        /// What was asked for.
+        given: usize,
+    },
+}
+
+impl Limits {
+    /// Records in one request.
+    /// Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>.
+    pub const MAX_RECORDS: usize = 500;
+    /// Bytes in one request, partition keys included, before base64. Same source; 5 MiB until autumn 2025.
+    pub const MAX_BYTES: usize = 10 * 1024 * 1024;
+    /// Bytes in one request unless configured: what every emulator and every older stream takes.
+    pub const DEFAULT_BYTES: usize = 5 * 1024 * 1024;
+
+    /// At most `records` records and `bytes` bytes, partition keys included.
+    ///
+    /// # Errors
+    /// If the service would not take that much, or nothing would fit.
+    pub fn new(records: usize, bytes: usize) -> Result<Limits, LimitsError> {
+        if records == 0 || records > Self::MAX_RECORDS {
+            return Err(LimitsError::Records { given: records });
+        }
+        if bytes == 0 || bytes > Self::MAX_BYTES {
+            return Err(LimitsError::Bytes { given: bytes });
+        }
+        Ok(Limits { records, bytes })
+    }
+
+    /// Records in one request.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// Bytes in one request, partition keys included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// How a record's partition key is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionKey {
+    /// A random number for each record: spreads the load over all shards.
+    Random,
+    /// MD5 of the record, in hexadecimal: equal records go to the same shard.
+    Deterministic,
+}
+
+/// How the records of one flow are gathered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What one request may hold.
+    pub limits: Limits,
+    /// How long the oldest record of a batch may wait for others.
+    pub linger: Duration,
+    /// How partition keys are made.
+    pub key: PartitionKey,
+    /// What the last bytes of a record that had to be cut are overwritten with.
+    pub terminator: Terminator,
+}
+
+/// `truncatedRecordTerminator`: stands at the end of a record that had to be cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminator(Vec<u8>);
+
+/// The terminator leaves no room for the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the terminator must be shorter than a record ({} bytes)", RECORD_BYTES)]
+pub struct TerminatorError;
+
+/// Bytes in one record, its partition key included: the limit of a stream that was not raised.
+/// Source: <https://docs.aws.amazon.com/streams/latest/dev/large-records.html>.
+pub const RECORD_BYTES: usize = 1024 * 1024;
+
+impl Terminator {
+    /// The terminator `text`.
+    ///
+    /// # Errors
+    /// If it is as long as a record or longer.
+    pub fn new(text: &str) -> Result<Terminator, TerminatorError> {
+        // The longest key is the hexadecimal MD5.
+        if text.len() >= RECORD_BYTES - 32 {
+            Err(TerminatorError)
+        } else {
+            Ok(Terminator(text.as_bytes().to_vec()))
+        }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Default for Terminator {
+    fn default() -> Terminator {
+        Terminator(b"\n".to_vec())
+    }
+}

@@ -1,0 +1,1 @@
+//! Step 6: how far each file is safe.

@@ -1,0 +1,56 @@
+//! What `source` gives to `split`: some bytes of one file, and enough of what stands before them to prove any
+//! position among them.
+
+use crate::position::{FileId, Offset, Position, Tail};
+
+/// Bytes of one file as they were read.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    file: FileId,
+    start: Offset,
+    /// Up to [`Tail::BYTES`] bytes before `start`, then the bytes from `start` on.
+    window: &'a [u8],
+    /// How many bytes of `window` stand before `start`.
+    before: usize,
+    /// No byte will ever follow: the last line is whole even without a newline.
+    last: bool,
+}
+
+impl<'a> Chunk<'a> {
+    /// The bytes of `window` behind its first `before` bytes, which are those of `file` from `start` on.
+    #[must_use]
+    pub(crate) fn new(file: FileId, start: Offset, window: &'a [u8], before: usize, last: bool) -> Chunk<'a> {
+        Chunk { file, start, window, before: before.min(window.len()), last }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> FileId {
+        self.file
+    }
+
+    /// Where in the file the bytes begin.
+    #[must_use]
+    pub fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.window.get(self.before..).unwrap_or_default()
+    }
+
+    /// Whether the file ends with these bytes for good.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The place `len` bytes into the chunk, proved by the bytes before it.
+    #[must_use]
+    pub fn position(&self, len: usize) -> Position {
+        let until = self.window.get(..self.before + len).unwrap_or(self.window);
+        Position { offset: self.start.advance(len), tail: Tail::of(until) }
+    }
+}

@@ -1,39 +1,167 @@
-//! Step 3: lines to records. Pure.
+//! Step 3: lines to records. Pure: no clock, no disk, no logging.
+//!
+//! Does not know where a line came from nor what becomes of its record. A record is written straight to the end of
+//! the buffer that will be sent; a line that does not match leaves the buffer as it was, and says which field could
+//! not be read and where.
+//!
+//! In reading order: `apache` finds the fields of a line and `time` reads their date; `strings` and `native` write
+//! them, the one as the Java agent did, the other as what they mean; `escape` undoes httpd's escapes for the latter,
+//! and `json` puts everything into the buffer.
+
+mod apache;
+mod escape;
+mod json;
+mod native;
+mod strings;
+mod time;
+
+use std::fmt;
 
 use crate::split::Line;
 
+pub use apache::Format;
+
 /// What makes records out of the lines of one flow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parser {
     /// The line goes out as it is, newline included.
     Raw,
-    // Apache { format: apache::Format, types: JsonTypes }
+    /// An entry of an access log becomes one JSON object on one line.
+    Apache {
+        /// Which fields an entry has.
+        format: Format,
+        /// How their values are written.
+        types: JsonTypes,
+    },
 }
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonTypes {
-    /// `strings`: what the Java agent writes.
+    /// What the Java agent writes: each value as it stands in the log, as a string.
     Strings,
-    /// `native`.
+    /// What a value means: numbers as numbers, escapes decoded, the time and the request taken apart.
     Native,
 }
 
-/// One record, written at the end of the buffer that was handed in.
+/// One record, at the end of the buffer that was handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
+    /// Never 0.
     len: usize,
     repaired: bool,
 }
 
-/// Why a line does not match.
+/// Why a line does not match: which field could not be read, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{fault} {field} at byte {at}: expected {}", field.shape())]
+pub struct Mismatch {
+    fault: Fault,
+    field: Field,
+    /// Counted from 0 at the start of the line.
+    at: usize,
+}
+
+/// What is wrong with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mismatch {}
+enum Fault {
+    /// Something else stands in its place, or nothing.
+    Missing,
+    /// It has no closing quote.
+    Open,
+}
+
+/// A field without which a line is no entry of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Host,
+    Ident,
+    User,
+    Date,
+    Request,
+    Response,
+    Bytes,
+    Referer,
+    Agent,
+}
 
 impl Parser {
     /// Appends the record of `line` to `buffer`.
+    ///
+    /// # Errors
+    /// If the line does not match the format; `buffer` is then exactly as it was.
     pub fn parse(&self, line: &Line<'_>, buffer: &mut Vec<u8>) -> Result<Record, Mismatch> {
-        let _ = (line, buffer);
-        Err(Mismatch {})
+        let bytes = line.bytes();
+        match self {
+            Parser::Raw => {
+                buffer.extend_from_slice(bytes);
+                Ok(Record { len: bytes.len(), repaired: false })
+            }
+            Parser::Apache { format, types } => {
+                let entry = apache::read(bytes.strip_suffix(b"\n").unwrap_or(bytes), *format)?;
+                Ok(match types {
+                    JsonTypes::Strings => strings::write(&entry, buffer),
+                    JsonTypes::Native => native::write(&entry, buffer),
+                })
+            }
+        }
     }
 }
+
+#[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
+impl Record {
+    /// How many bytes of the buffer it takes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether bytes of the line were not UTF-8 and became U+FFFD.
+    #[must_use]
+    pub fn is_repaired(&self) -> bool {
+        self.repaired
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Missing => "no",
+            Fault::Open => "unclosed",
+        })
+    }
+}
+
+impl Field {
+    /// What it looks like, together with what divides it from the field before.
+    fn shape(self) -> &'static str {
+        match self {
+            Field::Host => "a name or an address, then a space",
+            Field::Ident => "a word, then a space",
+            Field::User => "a user before the date",
+            Field::Date => "`[dd/Mon/yyyy:HH:MM:SS ±zzzz] \"`",
+            Field::Request => "`\"…\"`",
+            Field::Response | Field::Bytes => "a space, then a number or `-`",
+            Field::Referer | Field::Agent => "a space, then `\"…\"`",
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Field::Host => "host",
+            Field::Ident => "ident",
+            Field::User => "user",
+            Field::Date => "date",
+            Field::Request => "request",
+            Field::Response => "response",
+            Field::Bytes => "bytes",
+            Field::Referer => "referer",
+            Field::Agent => "agent",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

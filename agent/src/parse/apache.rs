@@ -1,0 +1,239 @@
+//! Finds the fields of an access log's entry: httpd's `common` and `combined` formats.
+//!
+//! Gives out slices of the line and knows nothing of what is written from them. Takes every line that the Java agent
+//! takes, with the same slices, and beyond that all that httpd 2.4 can write. How httpd escapes a value:
+//! <https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#format-notes>.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use memchr::{memchr, memchr_iter};
+
+use super::time::Date;
+use super::{Fault, Field, Mismatch};
+
+/// Which fields an entry has. Columns behind the last one are ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `COMMONAPACHELOG`: `%h %l %u %t "%r" %>s %b`.
+    Common,
+    /// `COMBINEDAPACHELOG`: common, then `"%{Referer}i" "%{User-Agent}i"`.
+    Combined,
+}
+
+/// One line of an access log, each value as it stands there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) client: Client<'a>,
+    pub(super) exchange: Exchange<'a>,
+}
+
+/// Who asked, and when: what stands before the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client<'a> {
+    /// The site that was asked, where the log begins with it (Debian's `vhost_combined`).
+    pub(super) vhost: Option<&'a [u8]>,
+    pub(super) host: &'a [u8],
+    pub(super) ident: &'a [u8],
+    /// Without the quotes by which httpd denotes an empty user.
+    pub(super) user: &'a [u8],
+    pub(super) date: Date<'a>,
+}
+
+/// What was asked and answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange<'a> {
+    pub(super) request: &'a [u8],
+    /// `-`, or digits that may have a sign.
+    pub(super) response: &'a [u8],
+    /// `-`, or digits that may have a sign.
+    pub(super) bytes: &'a [u8],
+    /// What the combined format has beyond the common one.
+    pub(super) combined: Option<Combined<'a>>,
+}
+
+/// What the client said of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Combined<'a> {
+    pub(super) referer: &'a [u8],
+    pub(super) agent: &'a [u8],
+}
+
+/// Which quote closes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    /// The first one that is not escaped, as httpd writes it.
+    Escaped,
+    /// The first one, as a log without escapes has it and as the Java agent reads every log.
+    Literal,
+}
+
+/// Reads the line `line`, which has no newline at its end.
+pub(super) fn read(line: &[u8], format: Format) -> Result<Entry<'_>, Mismatch> {
+    let mut cursor = Cursor { line, at: 0 };
+    let client = cursor.client()?;
+    let exchange = cursor.exchange(format, Quotes::Escaped).or_else(|mismatch| {
+        // A value that ends in a lone backslash is not httpd's, but other servers write it, and the Java agent
+        // takes it.
+        cursor.exchange(format, Quotes::Literal).map_err(|_| mismatch)
+    })?;
+    Ok(Entry { client, exchange })
+}
+
+/// A place in a line.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    line: &'a [u8],
+    /// At most the line's length.
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// What stands before the request, up to the quote that opens it.
+    fn client(&mut self) -> Result<Client<'a>, Mismatch> {
+        let first = self.word(Field::Host)?;
+        let second = self.word(Field::Ident)?;
+        let (user, date) = self.user_and_date()?;
+
+        let (vhost, host, ident, user) = match split_at_space(user) {
+            Some((third, user)) if is_site(first) || is_address(second) => (Some(first), second, third, user),
+            Some(_) | None => (None, first, second, user),
+        };
+        let user = if user == b"\"\"" { &[] } else { user };
+        Ok(Client { vhost, host, ident, user, date })
+    }
+
+    /// From the request to the last field of the format. Does not move the cursor, so that it can be tried again.
+    fn exchange(mut self, format: Format, quotes: Quotes) -> Result<Exchange<'a>, Mismatch> {
+        let request = self.quoted(Field::Request, quotes)?;
+        let response = self.number(Field::Response)?;
+        let bytes = self.number(Field::Bytes)?;
+        let combined = match format {
+            Format::Common => None,
+            Format::Combined => {
+                self.skip(b" ", Field::Referer)?;
+                let referer = self.quoted(Field::Referer, quotes)?;
+                self.skip(b" ", Field::Agent)?;
+                let agent = self.quoted(Field::Agent, quotes)?;
+                Some(Combined { referer, agent })
+            }
+        };
+        Ok(Exchange { request, response, bytes, combined })
+    }
+
+    /// One or more bytes up to a space.
+    fn word(&mut self, field: Field) -> Result<&'a [u8], Mismatch> {
+        let (word, _) = split_at_space(self.rest()).ok_or(self.missing(field))?;
+        self.at += word.len() + 1;
+        Ok(word)
+    }
+
+    /// The user, and the date that ends it; the cursor then stands at the quote that opens the request.
+    ///
+    /// A user may hold spaces and brackets, but the quote behind the date cannot come from it: httpd escapes a
+    /// user's quotes.
+    fn user_and_date(&mut self) -> Result<(&'a [u8], Date<'a>), Mismatch> {
+        // From the space before the user on, so that a date that stands in the user's place is seen as one.
+        let before = self.line.get(self.at.saturating_sub(1)..).unwrap_or_default();
+        let mut brackets = memchr_iter(b'[', before)
+            .filter(|&at| at.checked_sub(1).and_then(|at| before.get(at)) == Some(&b' '));
+        let mut first = None;
+        for at in brackets.by_ref() {
+            first.get_or_insert(at);
+            let text = before.get(at + 1..).unwrap_or_default();
+            if let Some((date, rest)) = Date::read(text)
+                && rest.starts_with(b"] \"")
+            {
+                let user =
+                    before.get(1..at - 1).filter(|user| !user.is_empty()).ok_or(self.missing(Field::User))?;
+                self.at = self.line.len() - rest.len() + b"] ".len();
+                return Ok((user, date));
+            }
+        }
+        // Where a date should have stood: at the first bracket, or else behind a user of one word.
+        let user =
+            before.get(1..).and_then(split_at_space).map_or(self.rest().len(), |(user, _)| user.len() + 1);
+        self.at += first.map_or(user, |at| at - 1);
+        Err(self.missing(Field::Date))
+    }
+
+    /// What stands between quotes, without them; may be empty.
+    fn quoted(&mut self, field: Field, quotes: Quotes) -> Result<&'a [u8], Mismatch> {
+        let open = Mismatch { fault: Fault::Open, field, at: self.at };
+        self.skip(b"\"", field)?;
+        let rest = self.rest();
+        let len = match quotes {
+            Quotes::Escaped => memchr_iter(b'"', rest).find(|&at| !is_escaped(rest, at)),
+            Quotes::Literal => memchr(b'"', rest),
+        };
+        let value = len.and_then(|len| rest.get(..len)).ok_or(open)?;
+        self.at += value.len() + 1;
+        Ok(value)
+    }
+
+    /// A space, then digits that may have a sign, or `-`.
+    fn number(&mut self, field: Field) -> Result<&'a [u8], Mismatch> {
+        let missing = self.missing(field);
+        self.skip(b" ", field)?;
+        let rest = self.rest();
+        let sign = usize::from(matches!(rest, [b'+' | b'-', ..]));
+        let digits = rest.iter().skip(sign).take_while(|byte| byte.is_ascii_digit()).count();
+        let len = match (rest, digits) {
+            ([b'-', ..], 0) => 1,
+            (_, 0) => return Err(missing),
+            (_, digits) => sign + digits,
+        };
+        self.at += len;
+        rest.get(..len).ok_or(missing)
+    }
+
+    /// Goes past `text`, which stands before `field`.
+    fn skip(&mut self, text: &[u8], field: Field) -> Result<(), Mismatch> {
+        if self.rest().starts_with(text) {
+            self.at += text.len();
+            Ok(())
+        } else {
+            Err(self.missing(field))
+        }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.line.get(self.at..).unwrap_or_default()
+    }
+
+    fn missing(&self, field: Field) -> Mismatch {
+        Mismatch { fault: Fault::Missing, field, at: self.at }
+    }
+}
+
+/// What stands before the first space and behind it, if both is something.
+fn split_at_space(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    // A loop, since words are shorter than what a vector search is good for.
+    let at = text.iter().position(|&byte| byte == b' ')?;
+    let (word, rest) = (text.get(..at)?, text.get(at + 1..)?);
+    (!word.is_empty() && !rest.is_empty()).then_some((word, rest))
+}
+
+/// Whether the byte at `at` stands behind an odd number of backslashes.
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
+}
+
+/// Whether `word` is `name:port` or `[v6]:port`, as httpd's `%v:%p` writes it. No IPv6 address is.
+fn is_site(word: &[u8]) -> bool {
+    let mut parts = word.rsplitn(2, |&byte| byte == b':');
+    let (Some(port), Some(name)) = (parts.next(), parts.next()) else { return false };
+    let is_name = match name {
+        [b'[', address @ .., b']'] => {
+            str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+        }
+        name => !name.is_empty() && !name.contains(&b':'),
+    };
+    is_name && !port.is_empty() && port.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether `word` is an IP address, with or without the scope that IPv6 may add.
+fn is_address(word: &[u8]) -> bool {
+    let address = word.split(|&byte| byte == b'%').next().unwrap_or_default();
+    str::from_utf8(address).is_ok_and(|text| text.parse::<IpAddr>().is_ok())
+}

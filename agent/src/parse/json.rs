@@ -1,0 +1,164 @@
+//! Writes one JSON object straight into the buffer that will be sent.
+//!
+//! Does not know what a field means. Whatever bytes come in, what goes out is one line of valid JSON: compact, its
+//! keys in the order they were given, bytes that are not UTF-8 replaced by U+FFFD. Escapes are those of the Java
+//! agent: short ones where JSON has them, else `\u00XX` in upper case; `/`, DEL and what is not ASCII stand as they
+//! are.
+
+use std::io::Write;
+
+use super::Record;
+
+/// The name of a field as it stands in the object: quoted, with its colon.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key(pub(super) &'static str);
+
+/// The [`Key`] of a name that needs no escape.
+macro_rules! key {
+    ($name:literal) => {
+        $crate::parse::json::Key(concat!("\"", $name, "\":"))
+    };
+}
+pub(super) use key;
+
+/// An object that is being written at the end of a buffer.
+#[derive(Debug)]
+pub(super) struct Object<'b> {
+    buffer: &'b mut Vec<u8>,
+    /// Where in the buffer it begins.
+    start: usize,
+    repaired: bool,
+}
+
+impl<'b> Object<'b> {
+    /// Begins an object that will have at least one field.
+    pub(super) fn begin(buffer: &'b mut Vec<u8>) -> Object<'b> {
+        let start = buffer.len();
+        buffer.push(b'{');
+        Object { buffer, start, repaired: false }
+    }
+
+    /// Ends the object and its line.
+    pub(super) fn end(self) -> Record {
+        // The comma behind the last field.
+        self.buffer.pop();
+        self.buffer.extend_from_slice(b"}\n");
+        Record { len: self.buffer.len() - self.start, repaired: self.repaired }
+    }
+
+    /// A field without a value.
+    pub(super) fn null(&mut self, key: Key) {
+        self.field(key, |buffer| buffer.extend_from_slice(b"null"));
+    }
+
+    /// The bytes of `value` as a string.
+    pub(super) fn text(&mut self, key: Key, value: &[u8]) {
+        self.buffer.extend_from_slice(key.0.as_bytes());
+        self.buffer.push(b'"');
+        if value.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+            self.buffer.extend_from_slice(value);
+        } else {
+            self.repair(value);
+        }
+        self.buffer.extend_from_slice(b"\",");
+    }
+
+    /// The bytes that come out of `bytes` as a string.
+    pub(super) fn text_of(&mut self, key: Key, bytes: impl Iterator<Item = u8>) {
+        self.buffer.extend_from_slice(key.0.as_bytes());
+        self.buffer.push(b'"');
+        // A character is one byte and at most three that continue it, so that whether they are UTF-8 can be told
+        // without the bytes around them.
+        let mut held = [0; 4];
+        let mut len = 0;
+        for byte in bytes {
+            let continues = byte & 0b1100_0000 == 0b1000_0000;
+            if !continues || len == held.len() {
+                self.repair(held.get(..len).unwrap_or_default());
+                len = 0;
+            }
+            if let Some(place) = held.get_mut(len) {
+                *place = byte;
+                len += 1;
+            }
+        }
+        self.repair(held.get(..len).unwrap_or_default());
+        self.buffer.extend_from_slice(b"\",");
+    }
+
+    /// Decimal digits that may have a sign, as a number.
+    pub(super) fn digits(&mut self, key: Key, digits: &[u8]) {
+        let (minus, digits) = match digits {
+            [b'-', digits @ ..] => (&b"-"[..], digits),
+            [b'+', digits @ ..] | digits => (&b""[..], digits),
+        };
+        let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
+        self.field(key, |buffer| match digits.get(zeros..) {
+            Some(digits @ [_, ..]) => {
+                buffer.extend_from_slice(minus);
+                buffer.extend_from_slice(digits);
+            }
+            Some([]) | None => buffer.push(b'0'),
+        });
+    }
+
+    /// A number.
+    pub(super) fn integer(&mut self, key: Key, value: i64) {
+        self.field(key, |buffer| write!(buffer, "{value}").expect("memory takes every write"));
+    }
+
+    /// A string that needs no escape, appended to the buffer by `write`.
+    pub(super) fn written(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+        self.field(key, |buffer| {
+            buffer.push(b'"');
+            write(buffer);
+            buffer.push(b'"');
+        });
+    }
+
+    fn field(&mut self, key: Key, value: impl FnOnce(&mut Vec<u8>)) {
+        self.buffer.extend_from_slice(key.0.as_bytes());
+        value(self.buffer);
+        self.buffer.push(b',');
+    }
+
+    /// Appends `bytes` as the inside of a string, U+FFFD in place of what is not UTF-8.
+    fn repair(&mut self, bytes: &[u8]) {
+        if let Ok(text) = str::from_utf8(bytes) {
+            return escape(text.as_bytes(), self.buffer);
+        }
+        for chunk in bytes.utf8_chunks() {
+            escape(chunk.valid().as_bytes(), self.buffer);
+            if !chunk.invalid().is_empty() {
+                self.repaired = true;
+                self.buffer.extend_from_slice("\u{FFFD}".as_bytes());
+            }
+        }
+    }
+}
+
+/// Whether a byte stands for itself in a JSON string, whatever stands around it.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii() & (byte >= b' ') & (byte != b'"') & (byte != b'\\')
+}
+
+/// Appends UTF-8 as the inside of a string: runs that need no escape in one go.
+fn escape(mut text: &[u8], buffer: &mut Vec<u8>) {
+    loop {
+        let run = text.iter().take_while(|&&byte| is_plain(byte) || !byte.is_ascii()).count();
+        let Some((plain, rest)) = text.split_at_checked(run) else { return };
+        buffer.extend_from_slice(plain);
+        let Some((&byte, rest)) = rest.split_first() else { return };
+        match byte {
+            b'"' => buffer.extend_from_slice(b"\\\""),
+            b'\\' => buffer.extend_from_slice(b"\\\\"),
+            0x08 => buffer.extend_from_slice(b"\\b"),
+            0x0C => buffer.extend_from_slice(b"\\f"),
+            b'\n' => buffer.extend_from_slice(b"\\n"),
+            b'\r' => buffer.extend_from_slice(b"\\r"),
+            b'\t' => buffer.extend_from_slice(b"\\t"),
+            control => write!(buffer, "\\u{control:04X}").expect("memory takes every write"),
+        }
+        text = rest;
+    }
+}

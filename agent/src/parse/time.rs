@@ -1,0 +1,229 @@
+//! Dates as httpd's `%t` writes them, `03/Feb/2021:04:05:06 +0100`, and the odd forms that the Java agent takes as
+//! well: one-digit days and hours, long month names, fractions of a second, a zone without sign.
+//!
+//! Knows no clock: a moment is what the log says, in the log's own zone.
+
+use std::ops::RangeInclusive;
+
+/// A date of the log, which fits the grammar but may not exist.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Date<'a> {
+    text: &'a [u8],
+    /// 1 to 31, whatever the month.
+    day: u8,
+    /// 1 to 12.
+    month: u8,
+    /// One or more digits, the first not 0.
+    year: &'a [u8],
+    hour: u8,
+    minute: u8,
+    /// 0 to 60.
+    second: u8,
+    /// The digits of a fraction of the second; often none.
+    fraction: &'a [u8],
+    /// Digits that may have a sign.
+    zone: &'a [u8],
+}
+
+/// A date that exists, in its own zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment<'a> {
+    /// 1 to 9999: what the ISO notation can say.
+    year: u16,
+    month: u8,
+    day: u8,
+    hour: u8,
+    minute: u8,
+    second: u8,
+    /// The digits behind the decimal point.
+    fraction: &'a [u8],
+    zone: Zone,
+}
+
+/// How far a clock is ahead of UTC, or behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Zone {
+    /// `+` or `-`.
+    sign: u8,
+    hours: u8,
+    minutes: u8,
+}
+
+impl<'a> Date<'a> {
+    /// The date at the start of `text`, and what follows it.
+    pub(super) fn read(text: &'a [u8]) -> Option<(Date<'a>, &'a [u8])> {
+        let (day, rest) = small(text, 1..=31)?;
+        let (month, rest) = month(rest.strip_prefix(b"/")?)?;
+        let (year, rest) = digits(rest.strip_prefix(b"/")?)?;
+        let (hour, rest) = small(rest.strip_prefix(b":")?, 0..=23)?;
+        let [b':', tens @ b'0'..=b'5', ones @ b'0'..=b'9', rest @ ..] = rest else { return None };
+        let minute = (tens - b'0') * 10 + (ones - b'0');
+        let (second, rest) = small(rest.strip_prefix(b":")?, 0..=60)?;
+        let (fraction, rest) = match rest {
+            [b':' | b'.' | b',', fraction @ ..] => digits(fraction)?,
+            rest => (&[] as &[u8], rest),
+        };
+        let [b' ' | b'\t'..=b'\r', zone @ ..] = rest else { return None };
+        let unsigned = if let [b'+' | b'-', unsigned @ ..] = zone { unsigned } else { zone };
+        let (_, rest) = digits(unsigned)?;
+
+        let zone = zone.get(..zone.len() - rest.len())?;
+        let text = text.get(..text.len() - rest.len())?;
+        (year.first() != Some(&b'0'))
+            .then_some((Date { text, day, month, year, hour, minute, second, fraction, zone }, rest))
+    }
+
+    /// The date as it stands in the log.
+    pub(super) fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// When it is; `None` if there is no such day, zone or year.
+    pub(super) fn moment(&self) -> Option<Moment<'a>> {
+        let year = str::from_utf8(self.year).ok()?.parse().ok()?;
+        let moment = Moment {
+            year,
+            month: self.month,
+            day: self.day,
+            hour: self.hour,
+            minute: self.minute,
+            second: self.second,
+            fraction: self.fraction,
+            zone: Zone::read(self.zone)?,
+        };
+        let exists = self.day <= days_in(year, self.month);
+        // A leap second has no number of its own in Unix time: it counts as the next minute's first.
+        let moment = if moment.second == 60 { moment.next_minute() } else { moment };
+        (exists && moment.year <= 9999).then_some(moment)
+    }
+}
+
+impl Moment<'_> {
+    /// Milliseconds since 1970 in UTC.
+    pub(super) fn epoch_millis(&self) -> i64 {
+        const DAYS_BEFORE_1970: i64 = 719_162;
+        let years = i64::from(self.year) - 1;
+        let days_before_year = years * 365 + years / 4 - years / 100 + years / 400;
+        let days_before_month: i64 = (1..self.month).map(|month| i64::from(days_in(self.year, month))).sum();
+        let days = days_before_year + days_before_month + i64::from(self.day) - 1 - DAYS_BEFORE_1970;
+
+        let minutes = i64::from(self.hour) * 60 + i64::from(self.minute) - self.zone.minutes_ahead();
+        let seconds = (days * 24 * 60 + minutes) * 60 + i64::from(self.second);
+        let thousandths = self.fraction.iter().chain(b"000").take(3);
+        seconds * 1000 + thousandths.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
+    }
+
+    /// Appends it as `2021-02-03T04:05:06+01:00`, with the fraction that the log has.
+    pub(super) fn write_iso(&self, buffer: &mut Vec<u8>) {
+        let [century, year] =
+            [self.year / 100, self.year % 100].map(|part| u8::try_from(part).unwrap_or_default());
+        for (before, part) in [
+            (&b""[..], century),
+            (b"", year),
+            (b"-", self.month),
+            (b"-", self.day),
+            (b"T", self.hour),
+            (b":", self.minute),
+            (b":", self.second),
+        ] {
+            buffer.extend_from_slice(before);
+            buffer.extend_from_slice(&two_digits(part));
+        }
+        if !self.fraction.is_empty() {
+            buffer.push(b'.');
+            buffer.extend_from_slice(self.fraction);
+        }
+        buffer.push(self.zone.sign);
+        buffer.extend_from_slice(&two_digits(self.zone.hours));
+        buffer.push(b':');
+        buffer.extend_from_slice(&two_digits(self.zone.minutes));
+    }
+
+    /// The start of the minute after this one.
+    fn next_minute(self) -> Self {
+        let mut next = Moment { minute: self.minute + 1, second: 0, ..self };
+        if next.minute == 60 {
+            (next.hour, next.minute) = (next.hour + 1, 0);
+        }
+        if next.hour == 24 {
+            (next.day, next.hour) = (next.day + 1, 0);
+        }
+        if next.day > days_in(next.year, next.month) {
+            (next.month, next.day) = (next.month + 1, 1);
+        }
+        if next.month == 13 {
+            (next.year, next.month) = (next.year.saturating_add(1), 1);
+        }
+        next
+    }
+}
+
+impl Zone {
+    /// `±hhmm`; a missing sign means `+`.
+    fn read(text: &[u8]) -> Option<Zone> {
+        let (sign, text) = match text {
+            [sign @ (b'+' | b'-'), text @ ..] => (*sign, text),
+            text => (b'+', text),
+        };
+        let (hours, minutes) = text.split_first_chunk::<2>()?;
+        let (hours, _) = small(hours, 0..=23)?;
+        let (minutes, rest) = small(minutes, 0..=59)?;
+        (text.len() == 4 && rest.is_empty()).then_some(Zone { sign, hours, minutes })
+    }
+
+    fn minutes_ahead(self) -> i64 {
+        let minutes = i64::from(self.hours) * 60 + i64::from(self.minutes);
+        if self.sign == b'-' { -minutes } else { minutes }
+    }
+}
+
+/// The number that the one or two digits at the start of `text` make, if it is in `range`.
+fn small(text: &[u8], range: RangeInclusive<u8>) -> Option<(u8, &[u8])> {
+    let (number, rest) = match text {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] => ((tens - b'0') * 10 + (ones - b'0'), rest),
+        [ones @ b'0'..=b'9', rest @ ..] => (ones - b'0', rest),
+        _ => return None,
+    };
+    range.contains(&number).then_some((number, rest))
+}
+
+/// The digits at the start of `text`, at least one.
+fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if len == 0 { None } else { text.split_at_checked(len) }
+}
+
+/// The month whose short or long English name stands at the start of `text`.
+fn month(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (short, rest) = text.split_first_chunk::<3>()?;
+    let (month, ending): (u8, &[u8]) = match short {
+        b"Jan" => (1, b"uary"),
+        b"Feb" => (2, b"ruary"),
+        b"Mar" => (3, b"ch"),
+        b"Apr" => (4, b"il"),
+        b"May" => (5, b""),
+        b"Jun" => (6, b"e"),
+        b"Jul" => (7, b"y"),
+        b"Aug" => (8, b"ust"),
+        b"Sep" => (9, b"tember"),
+        b"Oct" => (10, b"ober"),
+        b"Nov" => (11, b"ember"),
+        b"Dec" => (12, b"ember"),
+        _ => return None,
+    };
+    Some((month, rest.strip_prefix(ending).unwrap_or(rest)))
+}
+
+fn days_in(year: u16, month: u8) -> u8 {
+    match month {
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// `number`, which is below 100.
+fn two_digits(number: u8) -> [u8; 2] {
+    [b'0' + number / 10, b'0' + number % 10]
+}

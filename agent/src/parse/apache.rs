@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use memchr::{memchr, memchr_iter};
 
+use super::json::{self, Content};
 use super::time::Date;
 use super::{Fault, Field, Mismatch};
 
@@ -25,6 +26,8 @@ pub enum Format {
 pub(super) struct Entry<'a> {
     pub(super) client: Client<'a>,
     pub(super) exchange: Exchange<'a>,
+    /// What can be said of all the values at once.
+    pub(super) content: Content,
 }
 
 /// Who asked, and when: what stands before the request.
@@ -76,7 +79,11 @@ pub(super) fn read(line: &[u8], format: Format) -> Result<Entry<'_>, Mismatch> {
         // takes it.
         cursor.exchange(format, Quotes::Literal).map_err(|_| mismatch)
     })?;
-    Ok(Entry { client, exchange })
+    // A quote in a value that stands between quotes has a backslash before it.
+    let before_request = line.get(..cursor.at).unwrap_or_default();
+    let is_plain = json::is_plain_but_for_quotes(line) && memchr(b'"', before_request).is_none();
+    let content = if is_plain { Content::Plain } else { Content::Any };
+    Ok(Entry { client, exchange, content })
 }
 
 /// A place in a line.
@@ -95,7 +102,9 @@ impl<'a> Cursor<'a> {
         let (user, date) = self.user_and_date()?;
 
         let (vhost, host, ident, user) = match split_at_space(user) {
-            Some((third, user)) if is_site(first) || is_address(second) => (Some(first), second, third, user),
+            Some((third, user)) if !user.is_empty() && (is_site(first) || is_address(second)) => {
+                (Some(first), second, third, user)
+            }
             Some(_) | None => (None, first, second, user),
         };
         let user = if user == b"\"\"" { &[] } else { user };
@@ -132,27 +141,24 @@ impl<'a> Cursor<'a> {
     /// A user may hold spaces and brackets, but the quote behind the date cannot come from it: httpd escapes a
     /// user's quotes.
     fn user_and_date(&mut self) -> Result<(&'a [u8], Date<'a>), Mismatch> {
-        // From the space before the user on, so that a date that stands in the user's place is seen as one.
+        // From the space before the user on, so that a date in the user's place is seen as one.
         let before = self.line.get(self.at.saturating_sub(1)..).unwrap_or_default();
-        let mut brackets = memchr_iter(b'[', before)
-            .filter(|&at| at.checked_sub(1).and_then(|at| before.get(at)) == Some(&b' '));
-        let mut first = None;
-        for at in brackets.by_ref() {
-            first.get_or_insert(at);
-            let text = before.get(at + 1..).unwrap_or_default();
+        let mut place = None;
+        for (len, _) in before.windows(2).enumerate().filter(|(_, pair)| pair == b" [") {
+            place.get_or_insert(len);
+            let text = before.get(len + 2..).unwrap_or_default();
             if let Some((date, rest)) = Date::read(text)
                 && rest.starts_with(b"] \"")
             {
                 let user =
-                    before.get(1..at - 1).filter(|user| !user.is_empty()).ok_or(self.missing(Field::User))?;
+                    before.get(1..len).filter(|user| !user.is_empty()).ok_or(self.missing(Field::User))?;
                 self.at = self.line.len() - rest.len() + b"] ".len();
                 return Ok((user, date));
             }
         }
         // Where a date should have stood: at the first bracket, or else behind a user of one word.
-        let user =
-            before.get(1..).and_then(split_at_space).map_or(self.rest().len(), |(user, _)| user.len() + 1);
-        self.at += first.map_or(user, |at| at - 1);
+        let place = place.or_else(|| Some(split_at_space(before.get(1..)?)?.0.len() + 1));
+        self.at = place.map_or(self.line.len(), |len| self.at + len);
         Err(self.missing(Field::Date))
     }
 
@@ -205,12 +211,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What stands before the first space and behind it, if both is something.
+/// The word that ends at the first space, and what stands behind the space.
 fn split_at_space(text: &[u8]) -> Option<(&[u8], &[u8])> {
     // A loop, since words are shorter than what a vector search is good for.
     let at = text.iter().position(|&byte| byte == b' ')?;
     let (word, rest) = (text.get(..at)?, text.get(at + 1..)?);
-    (!word.is_empty() && !rest.is_empty()).then_some((word, rest))
+    (!word.is_empty()).then_some((word, rest))
 }
 
 /// Whether the byte at `at` stands behind an odd number of backslashes.

@@ -21,21 +21,31 @@ macro_rules! key {
 }
 pub(super) use key;
 
+/// What the values of an object consist of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Bytes that stand for themselves in a JSON string: nothing has to be looked at again.
+    Plain,
+    /// Any bytes.
+    Any,
+}
+
 /// An object that is being written at the end of a buffer.
 #[derive(Debug)]
 pub(super) struct Object<'b> {
     buffer: &'b mut Vec<u8>,
     /// Where in the buffer it begins.
     start: usize,
+    content: Content,
     repaired: bool,
 }
 
 impl<'b> Object<'b> {
-    /// Begins an object that will have at least one field.
-    pub(super) fn begin(buffer: &'b mut Vec<u8>) -> Object<'b> {
+    /// Begins an object that will have at least one field, and whose texts consist of `content`.
+    pub(super) fn begin(buffer: &'b mut Vec<u8>, content: Content) -> Object<'b> {
         let start = buffer.len();
         buffer.push(b'{');
-        Object { buffer, start, repaired: false }
+        Object { buffer, start, content, repaired: false }
     }
 
     /// Ends the object and its line.
@@ -46,19 +56,25 @@ impl<'b> Object<'b> {
         Record { len: self.buffer.len() - self.start, repaired: self.repaired }
     }
 
+    /// What the texts consist of.
+    pub(super) fn content(&self) -> Content {
+        self.content
+    }
+
     /// A field without a value.
+    #[inline]
     pub(super) fn null(&mut self, key: Key) {
         self.field(key, |buffer| buffer.extend_from_slice(b"null"));
     }
 
     /// The bytes of `value` as a string.
+    #[inline]
     pub(super) fn text(&mut self, key: Key, value: &[u8]) {
         self.buffer.extend_from_slice(key.0.as_bytes());
         self.buffer.push(b'"');
-        if value.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
-            self.buffer.extend_from_slice(value);
-        } else {
-            self.repair(value);
+        match self.content {
+            Content::Plain => self.buffer.extend_from_slice(value),
+            Content::Any => self.repair(value),
         }
         self.buffer.extend_from_slice(b"\",");
     }
@@ -137,15 +153,16 @@ impl<'b> Object<'b> {
     }
 }
 
-/// Whether a byte stands for itself in a JSON string, whatever stands around it.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii() & (byte >= b' ') & (byte != b'"') & (byte != b'\\')
+/// Whether no byte of `text` but quotes needs an escape.
+pub(super) fn is_plain_but_for_quotes(text: &[u8]) -> bool {
+    // Without a way out of the loop, so that it becomes vector instructions.
+    text.iter().fold(true, |is_plain, &byte| is_plain & byte.is_ascii() & (byte >= b' ') & (byte != b'\\'))
 }
 
 /// Appends UTF-8 as the inside of a string: runs that need no escape in one go.
 fn escape(mut text: &[u8], buffer: &mut Vec<u8>) {
     loop {
-        let run = text.iter().take_while(|&&byte| is_plain(byte) || !byte.is_ascii()).count();
+        let run = text.iter().take_while(|&&byte| byte >= b' ' && byte != b'"' && byte != b'\\').count();
         let Some((plain, rest)) = text.split_at_checked(run) else { return };
         buffer.extend_from_slice(plain);
         let Some((&byte, rest)) = rest.split_first() else { return };

@@ -4,11 +4,11 @@
 use super::Record;
 use super::apache::{Client, Entry, Exchange};
 use super::escape::{self, Decoded};
-use super::json::{Key, Object, key};
+use super::json::{Content, Key, Object, key};
 
 /// Appends the record of `entry` to `buffer`.
 pub(super) fn write(entry: &Entry<'_>, buffer: &mut Vec<u8>) -> Record {
-    let mut object = Object::begin(buffer);
+    let mut object = Object::begin(buffer, entry.content);
     write_client(&mut object, &entry.client);
     write_exchange(&mut object, &entry.exchange);
     object.end()
@@ -63,10 +63,10 @@ fn text(object: &mut Object<'_>, key: Key, value: &[u8]) {
 
 /// What an encoded value stands for, if there is one.
 fn optional(object: &mut Object<'_>, key: Key, value: Option<&[u8]>) {
-    match value {
-        Some(value) if escape::is_escaped(value) => object.text_of(key, Decoded::new(value)),
-        Some(value) => object.text(key, value),
-        None => object.null(key),
+    match (value, object.content()) {
+        (Some(value), Content::Any) if escape::is_escaped(value) => object.text_of(key, Decoded::new(value)),
+        (Some(value), Content::Any | Content::Plain) => object.text(key, value),
+        (None, _) => object.null(key),
     }
 }
 

@@ -10,7 +10,7 @@ use super::json::{Key, Object, key};
 /// Appends the record of `entry` to `buffer`.
 pub(super) fn write(entry: &Entry<'_>, buffer: &mut Vec<u8>) -> Record {
     let (client, exchange) = (&entry.client, &entry.exchange);
-    let mut object = Object::begin(buffer);
+    let mut object = Object::begin(buffer, entry.content);
     if let Some(vhost) = client.vhost {
         text(&mut object, key!("vhost"), vhost);
     }

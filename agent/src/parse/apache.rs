@@ -39,7 +39,8 @@ pub(super) struct Client<'a> {
     pub(super) ident: &'a [u8],
     /// Without the quotes by which httpd denotes an empty user.
     pub(super) user: &'a [u8],
-    pub(super) date: Date<'a>,
+    /// A date as [`Date::read`] takes it, without its brackets.
+    pub(super) date: &'a [u8],
 }
 
 /// What was asked and answered.
@@ -119,9 +120,9 @@ impl<'a> Cursor<'a> {
         let combined = match format {
             Format::Common => None,
             Format::Combined => {
-                self.skip(b" ", Field::Referer)?;
+                self.skip(b' ', Field::Referer)?;
                 let referer = self.quoted(Field::Referer, quotes)?;
-                self.skip(b" ", Field::Agent)?;
+                self.skip(b' ', Field::Agent)?;
                 let agent = self.quoted(Field::Agent, quotes)?;
                 Some(Combined { referer, agent })
             }
@@ -140,14 +141,15 @@ impl<'a> Cursor<'a> {
     ///
     /// A user may hold spaces and brackets, but the quote behind the date cannot come from it: httpd escapes a
     /// user's quotes.
-    fn user_and_date(&mut self) -> Result<(&'a [u8], Date<'a>), Mismatch> {
+    fn user_and_date(&mut self) -> Result<(&'a [u8], &'a [u8]), Mismatch> {
         // From the space before the user on, so that a date in the user's place is seen as one.
         let before = self.line.get(self.at.saturating_sub(1)..).unwrap_or_default();
         let mut place = None;
         for (len, _) in before.windows(2).enumerate().filter(|(_, pair)| pair == b" [") {
             place.get_or_insert(len);
             let text = before.get(len + 2..).unwrap_or_default();
-            if let Some((date, rest)) = Date::read(text)
+            if let Some((_, rest)) = Date::read(text)
+                && let Some(date) = text.get(..text.len() - rest.len())
                 && rest.starts_with(b"] \"")
             {
                 let user =
@@ -165,7 +167,7 @@ impl<'a> Cursor<'a> {
     /// What stands between quotes, without them; may be empty.
     fn quoted(&mut self, field: Field, quotes: Quotes) -> Result<&'a [u8], Mismatch> {
         let open = Mismatch { fault: Fault::Open, field, at: self.at };
-        self.skip(b"\"", field)?;
+        self.skip(b'"', field)?;
         let rest = self.rest();
         let len = match quotes {
             Quotes::Escaped => memchr_iter(b'"', rest).find(|&at| !is_escaped(rest, at)),
@@ -179,7 +181,7 @@ impl<'a> Cursor<'a> {
     /// A space, then digits that may have a sign, or `-`.
     fn number(&mut self, field: Field) -> Result<&'a [u8], Mismatch> {
         let missing = self.missing(field);
-        self.skip(b" ", field)?;
+        self.skip(b' ', field)?;
         let rest = self.rest();
         let sign = usize::from(matches!(rest, [b'+' | b'-', ..]));
         let digits = rest.iter().skip(sign).take_while(|byte| byte.is_ascii_digit()).count();
@@ -192,10 +194,10 @@ impl<'a> Cursor<'a> {
         rest.get(..len).ok_or(missing)
     }
 
-    /// Goes past `text`, which stands before `field`.
-    fn skip(&mut self, text: &[u8], field: Field) -> Result<(), Mismatch> {
-        if self.rest().starts_with(text) {
-            self.at += text.len();
+    /// Goes past `byte`, which stands before `field`.
+    fn skip(&mut self, byte: u8, field: Field) -> Result<(), Mismatch> {
+        if self.rest().first() == Some(&byte) {
+            self.at += 1;
             Ok(())
         } else {
             Err(self.missing(field))

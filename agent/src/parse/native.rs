@@ -5,6 +5,7 @@ use super::Record;
 use super::apache::{Client, Entry, Exchange};
 use super::escape::{self, Decoded};
 use super::json::{Content, Key, Object, key};
+use super::time::Date;
 
 /// Appends the record of `entry` to `buffer`.
 pub(super) fn write(entry: &Entry<'_>, buffer: &mut Vec<u8>) -> Record {
@@ -21,8 +22,8 @@ fn write_client(object: &mut Object<'_>, client: &Client<'_>) {
     text(object, key!("host"), client.host);
     text(object, key!("ident"), client.ident);
     text(object, key!("authuser"), client.user);
-    object.text(key!("datetime"), client.date.text());
-    match client.date.moment() {
+    object.text(key!("datetime"), client.date);
+    match Date::read(client.date).and_then(|(date, _)| date.moment()) {
         Some(moment) => {
             object.integer(key!("time"), moment.epoch_millis());
             object.written(key!("timeIso"), |buffer| moment.write_iso(buffer));

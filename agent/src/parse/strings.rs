@@ -17,7 +17,7 @@ pub(super) fn write(entry: &Entry<'_>, buffer: &mut Vec<u8>) -> Record {
     text(&mut object, key!("host"), client.host);
     text(&mut object, key!("ident"), client.ident);
     text(&mut object, key!("authuser"), client.user);
-    text(&mut object, key!("datetime"), client.date.text());
+    text(&mut object, key!("datetime"), client.date);
     text(&mut object, key!("request"), exchange.request);
     text(&mut object, key!("response"), exchange.response);
     text(&mut object, key!("bytes"), exchange.bytes);

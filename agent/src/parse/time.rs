@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 /// A date of the log, which fits the grammar but may not exist.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Date<'a> {
-    text: &'a [u8],
     /// 1 to 31, whatever the month.
     day: u8,
     /// 1 to 12.
@@ -68,14 +67,8 @@ impl<'a> Date<'a> {
         let (_, rest) = digits(unsigned)?;
 
         let zone = zone.get(..zone.len() - rest.len())?;
-        let text = text.get(..text.len() - rest.len())?;
         (year.first() != Some(&b'0'))
-            .then_some((Date { text, day, month, year, hour, minute, second, fraction, zone }, rest))
-    }
-
-    /// The date as it stands in the log.
-    pub(super) fn text(&self) -> &'a [u8] {
-        self.text
+            .then_some((Date { day, month, year, hour, minute, second, fraction, zone }, rest))
     }
 
     /// When it is; `None` if there is no such day, zone or year.

@@ -31,19 +31,19 @@ impl Iterator for Decoded<'_> {
     }
 }
 
-/// Whether `value` stands for anything but itself.
-pub(super) fn is_escaped(value: &[u8]) -> bool {
+/// Whether `value` may stand for anything but itself.
+pub(super) fn has_escapes(value: &[u8]) -> bool {
     memchr(b'\\', value).is_some()
 }
 
 /// What stands before the first `byte` of the decoded value and behind it, both still encoded.
 pub(super) fn split_at_first(value: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    if is_escaped(value) { places(value, byte).next() } else { split(value, memchr(byte, value)?) }
+    if has_escapes(value) { places(value, byte).next() } else { split(value, memchr(byte, value)?) }
 }
 
 /// What stands before the last `byte` of the decoded value and behind it, both still encoded.
 pub(super) fn split_at_last(value: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    if is_escaped(value) { places(value, byte).last() } else { split(value, memrchr(byte, value)?) }
+    if has_escapes(value) { places(value, byte).last() } else { split(value, memrchr(byte, value)?) }
 }
 
 /// Every way to split `value` at a `byte` that it stands for.

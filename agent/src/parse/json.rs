@@ -74,7 +74,7 @@ impl<'b> Object<'b> {
         self.buffer.push(b'"');
         match self.content {
             Content::Plain => self.buffer.extend_from_slice(value),
-            Content::Any => self.repair(value),
+            Content::Any => self.append(value),
         }
         self.buffer.extend_from_slice(b"\",");
     }
@@ -90,7 +90,7 @@ impl<'b> Object<'b> {
         for byte in bytes {
             let continues = byte & 0b1100_0000 == 0b1000_0000;
             if !continues || len == held.len() {
-                self.repair(held.get(..len).unwrap_or_default());
+                self.append(held.get(..len).unwrap_or_default());
                 len = 0;
             }
             if let Some(place) = held.get_mut(len) {
@@ -98,7 +98,7 @@ impl<'b> Object<'b> {
                 len += 1;
             }
         }
-        self.repair(held.get(..len).unwrap_or_default());
+        self.append(held.get(..len).unwrap_or_default());
         self.buffer.extend_from_slice(b"\",");
     }
 
@@ -139,7 +139,7 @@ impl<'b> Object<'b> {
     }
 
     /// Appends `bytes` as the inside of a string, U+FFFD in place of what is not UTF-8.
-    fn repair(&mut self, bytes: &[u8]) {
+    fn append(&mut self, bytes: &[u8]) {
         if let Ok(text) = str::from_utf8(bytes) {
             return escape(text.as_bytes(), self.buffer);
         }

@@ -65,7 +65,7 @@ fn text(object: &mut Object<'_>, key: Key, value: &[u8]) {
 /// What an encoded value stands for, if there is one.
 fn optional(object: &mut Object<'_>, key: Key, value: Option<&[u8]>) {
     match (value, object.content()) {
-        (Some(value), Content::Any) if escape::is_escaped(value) => object.text_of(key, Decoded::new(value)),
+        (Some(value), Content::Any) if escape::has_escapes(value) => object.text_of(key, Decoded::new(value)),
         (Some(value), Content::Any | Content::Plain) => object.text(key, value),
         (None, _) => object.null(key),
     }

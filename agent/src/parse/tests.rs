@@ -5,15 +5,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use regex::Regex;
 use serde_json::Value;
 
 use super::*;
+
+mod java;
 
 /// The names of the golden files, one for each kind of line.
 const KINDS: [&str; 13] = [
@@ -167,59 +167,6 @@ fn an_escaped_quote_does_not_end_a_value() {
     check(r#""-" 200 1 "a\" "b""#, "referer", Value::from(r"a\"));
 }
 
-/// The Java agent's expressions, as <https://github.com/awslabs/amazon-kinesis-agent> behaves: ASCII classes, and a
-/// dot that stops at five kinds of line ends.
-static JAVA: LazyLock<[Regex; 2]> = LazyLock::new(|| {
-    let hostname = r"(?:[0-9A-Za-z_\-]+)(?:\.(?:[0-9A-Za-z_\-]+))*(?:\.?|(?-u:\b))";
-    let host = format!(r"(?:{hostname}|(?:[0-9.]+))");
-    let user = r"(?:[a-zA-Z0-9._-]+)";
-    let int = r"(?:[+-]?(?:[0-9]+))";
-    let day = r"(?:(?:0[1-9])|(?:[12][0-9])|(?:3[01])|[1-9])";
-    let month = concat!(
-        r"(?-u:\b)(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|Jun(?:e)?|Jul(?:y)?|Aug(?:ust)?|",
-        r"Sep(?:tember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)(?-u:\b)",
-    );
-    let time = r"(?:(?:2[0123]|[01]?[0-9]):(?:[0-5][0-9]):(?:(?:[0-5]?[0-9]|60)(?:[:\.,][0-9]+)?))";
-    let date = format!(r"(?:{day}/{month}/(?:[1-9][0-9]*):{time}[ \t\n\x0B\f\r]{int})");
-    let common = format!(r#"({host}) ({user}) ({user}) \[({date})\] "([^"]+)" ({int}|\-) ({int}|\-)"#);
-    let rest = r"[^\n\r\x{85}\x{2028}\x{2029}]*";
-    [
-        Regex::new(&format!(r"\A{common}{rest}\z")).unwrap(),
-        Regex::new(&format!(r#"\A{common} "([^"]+)" "([^"]+)"{rest}\z"#)).unwrap(),
-    ]
-});
-
-/// What the Java agent writes for `line`, if it takes it.
-fn java(format: Format, line: &str) -> Option<String> {
-    let names = ["host", "ident", "authuser", "datetime", "request", "response", "bytes", "referer", "agent"];
-    let [common, combined] = &*JAVA;
-    let captures = match format {
-        Format::Common => common.captures(line)?,
-        Format::Combined => combined.captures(line)?,
-    };
-    let values = captures.iter().skip(1).flatten().map(|group| match group.as_str() {
-        "-" => "null".to_owned(),
-        text => format!("\"{}\"", text.chars().map(escaped_for_json).collect::<String>()),
-    });
-    let fields: Vec<_> =
-        names.iter().zip(values).map(|(name, value)| format!("\"{name}\":{value}")).collect();
-    Some(format!("{{{}}}\n", fields.join(",")))
-}
-
-fn escaped_for_json(character: char) -> String {
-    match character {
-        '"' => r#"\""#.to_owned(),
-        '\\' => r"\\".to_owned(),
-        '\u{8}' => r"\b".to_owned(),
-        '\u{C}' => r"\f".to_owned(),
-        '\n' => r"\n".to_owned(),
-        '\r' => r"\r".to_owned(),
-        '\t' => r"\t".to_owned(),
-        '\0'..='\u{1F}' => format!("\\u{:04X}", u32::from(character)),
-        other => other.to_string(),
-    }
-}
-
 /// A value as httpd writes it. Source: `ap_escape_logitem`,
 /// <https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#format-notes>.
 fn escaped_for_log(value: &str) -> String {
@@ -351,7 +298,7 @@ proptest! {
     fn strings_are_what_the_java_agent_writes(line in line(), combined: bool) {
         let format = if combined { Format::Combined } else { Format::Common };
         let line_without_newline = line.strip_suffix('\n').unwrap_or(&line);
-        if let Some(expected) = java(format, line_without_newline) {
+        if let Some(expected) = java::record(format, line_without_newline) {
             let (record, _) = parse(apache(format, JsonTypes::Strings), line.as_bytes())?;
             if !line.contains("\\\"") {
                 prop_assert_eq!(String::from_utf8(record)?, expected);

@@ -160,8 +160,8 @@ impl Zone {
         };
         let (hours, minutes) = text.split_first_chunk::<2>()?;
         let (hours, _) = small(hours, 0..=23)?;
-        let (minutes, rest) = small(minutes, 0..=59)?;
-        (text.len() == 4 && rest.is_empty()).then_some(Zone { sign, hours, minutes })
+        let (minutes, _) = small(minutes, 0..=59)?;
+        (text.len() == 4).then_some(Zone { sign, hours, minutes })
     }
 
     fn minutes_ahead(self) -> i64 {

@@ -2,6 +2,7 @@
 
 mod chunk;
 mod discover;
+mod glob;
 
 use std::time::Duration;
 

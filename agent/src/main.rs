@@ -1,3 +1,7 @@
 //! Starts the library and turns how it ended into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kinetail::cli::run(std::env::args_os()).into()
+}

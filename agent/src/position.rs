@@ -1,10 +1,11 @@
 //! Where a byte came from: which file, at which offset, and how that is proved later.
 //!
-//! Knows nothing of paths that move, of disks or of what a byte means. Every type here is small, cannot hold a
-//! wrong value, and is passed on by all the steps.
+//! Knows nothing of disks or of what a byte means. The types here cannot hold a wrong value and are passed on by all
+//! the steps.
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 /// A byte position in one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +144,23 @@ pub struct Position {
     pub tail: Tail,
 }
 
+/// One file as it was last seen, and how far it is dealt with: what the checkpoint keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Its name within this run.
+    pub file: FileId,
+    /// Who it is.
+    pub identity: Identity,
+    /// Where it was last seen.
+    pub path: PathBuf,
+    /// Everything before this needs no reading any more.
+    pub position: Position,
+    /// Its size when it was last seen.
+    pub size: u64,
+    /// Its time of modification then, in milliseconds since the epoch.
+    pub modified: i64,
+}
+
 /// The bytes `[start, end)` of one file, and the proof of the position `end`. Never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -181,6 +199,15 @@ impl Span {
     pub fn bytes(&self) -> u64 {
         self.end.offset.since(self.start)
     }
+}
+
+/// The bytes of one file that a batch stands for, and how many records it made of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The bytes.
+    pub span: Span,
+    /// The records.
+    pub records: usize,
 }
 
 /// The Java agent's name of a flow, `kinesis:<stream>:<directory>/<glob>`: positions belong to it.

@@ -1,1 +1,148 @@
-//! What `agent.json` means.
+//! What `agent.json` means: the settings that the steps accept, or everything that is wrong with it.
+//!
+//! Reading a configuration touches nothing else: no directory is made, no host looked up, no variable of the
+//! environment read. The steps do not know this module.
+//!
+//! In reading order: [`key`] says what is to be known of a key, [`keys`] is the table of them; `raw` reads a file
+//! as it is written, `coerce` one value of it, `suggest` finds the key that was meant; `section` reads one object by
+//! the table; `agent`, `flow` and `drop_in` make of it what the steps accept; [`problem`] is what may be wrong.
+
+mod agent;
+mod coerce;
+mod drop_in;
+mod flow;
+pub mod key;
+pub mod keys;
+pub mod problem;
+mod raw;
+mod section;
+mod suggest;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use agent::Agent;
+pub use flow::Flow;
+pub use problem::{Problem, Problems, Severity, Spot};
+
+use crate::config::key::Holder;
+use crate::config::keys::SMALLEST_REQUEST_BYTES;
+use crate::config::raw::{Document, Node, Value};
+use crate::config::section::Section;
+
+/// What the agent is to do.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What holds for all flows.
+    pub agent: Agent,
+    /// The flows; one at least, and no two with the same id or name.
+    pub flows: Vec<Flow>,
+    /// What may not be as it was meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Where a configuration is read from, and what the environment adds to it.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The main file.
+    pub main: PathBuf,
+    /// The directory of files that add flows, if there is one.
+    pub drop_ins: Option<PathBuf>,
+    /// The state directory, if the configuration does not name one.
+    pub state_directory: Option<PathBuf>,
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// If anything is wrong that keeps the agent from doing what was meant: then everything that is.
+pub fn load(sources: &Sources) -> Result<Config, Problems> {
+    let mut problems = Vec::new();
+    let loaded = read(sources, &mut problems);
+    problems.sort();
+    problems.dedup();
+    let warnings = Problems::stop_unless_harmless(problems)?;
+    let (agent, flows) = loaded.expect("what is missing has been told as an error");
+    Ok(Config { agent, flows, warnings })
+}
+
+fn read(sources: &Sources, problems: &mut Vec<Problem>) -> Option<(Agent, Vec<Flow>)> {
+    let main = raw::read(&sources.main).map_err(|problem| problems.push(problem)).ok()?;
+    let drop_ins = drop_in::read(sources.drop_ins.as_deref(), problems);
+    warn_of_surplus(&main, problems);
+
+    let mut section = Section::new(&main.file, Holder::Agent, &main.root);
+    let agent = agent::agent(&mut section, sources.state_directory.clone());
+    let mut items: Vec<(&Path, &Node)> = Vec::new();
+    items.extend(section.list("flows").iter().map(|item| (main.file.as_path(), item)));
+    for document in &drop_ins {
+        items.extend(drop_in::flows(document).iter().map(|item| (document.file.as_path(), item)));
+    }
+    // A value of another kind has been told.
+    if items.is_empty() && (section.is_given("flows") || !section.has("flows")) {
+        section.error("flows", "there are no flows: `flows` must hold one at least");
+    }
+    let ceiling = request_ceiling(&mut section, agent.max_memory_bytes, items.len());
+    problems.extend(section.into_problems());
+
+    let mut flows = Vec::new();
+    let mut known = Known::default();
+    for (file, item) in items {
+        let Value::Object(object) = &item.value else {
+            let text = format!("`flows` must hold objects, not {}", item.value.describe());
+            problems.push(Problem::error(file, item.spot, text));
+            continue;
+        };
+        if let Some(flow) = flow::flow(file, object, ceiling, problems) {
+            known.add(file, item, &flow, problems);
+            flows.push(flow);
+        }
+    }
+    Some((agent, flows))
+}
+
+fn warn_of_surplus(document: &Document, problems: &mut Vec<Problem>) {
+    if let Some(spot) = document.surplus {
+        let text = "what stands behind the end of the object has no effect";
+        problems.push(Problem::warning(&document.file, spot, text));
+    }
+}
+
+/// How many bytes one request may hold: a third of a flow's share of the memory, so that a block that was read, its
+/// batch and its request fit in beside each other.
+fn request_ceiling(section: &mut Section<'_>, max_memory_bytes: usize, flows: usize) -> usize {
+    let flows = flows.max(1);
+    let ceiling = max_memory_bytes / flows / 3;
+    let least = usize::try_from(SMALLEST_REQUEST_BYTES).unwrap_or_default();
+    if ceiling < least {
+        let (right, count) =
+            (3 * least * flows, if flows == 1 { "1 flow".to_owned() } else { format!("{flows} flows") });
+        section.error(
+            "maxMemoryBytes",
+            format!("`maxMemoryBytes` must be at least {right} for {count}, not {max_memory_bytes}"),
+        );
+    }
+    ceiling
+}
+
+/// What tells flows apart, and where each was first seen.
+#[derive(Default)]
+struct Known(BTreeMap<String, String>);
+
+impl Known {
+    fn add(&mut self, file: &Path, item: &Node, flow: &Flow, problems: &mut Vec<Problem>) {
+        let here = format!("{}:{}", file.display(), item.spot);
+        let id = flow.id.to_string();
+        if let Some(other) = self.0.insert(format!("id {id}"), here.clone()) {
+            let text =
+                format!("this flow takes the same files to the same stream as the one at {other}: {id}");
+            problems.push(Problem::error(file, item.spot, text));
+        } else if let Some(other) = self.0.insert(format!("name {}", flow.name), here) {
+            let text = format!("this flow has the same name as the one at {other}: {}", flow.name);
+            problems.push(Problem::error(file, item.spot, text));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

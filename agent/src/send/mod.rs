@@ -1,7 +1,209 @@
 //! Step 5: batches to the stream.
+//!
+//! [`Sender`] offers a batch, settles what the stream said of each record, and offers the rest again, until nothing
+//! is left: there is a longest wait and no last attempt. (G1) Only what the stream refuses as invalid, alone in a
+//! request and again after it took others, is dropped. It does not know files: a batch carries its spans, and gives them back
+//! as [`Acked`] when all its records are dealt with.
 
 mod access;
+mod aws;
+mod kinesis;
 mod pace;
+mod settle;
+mod stream;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
 
 pub use access::{Access, Keys, Role};
-pub use pace::{Waits, WaitsError};
+pub use aws::{Aws, AwsError};
+pub use kinesis::Kinesis;
+pub use pace::{Ceilings, Waits, WaitsError};
+#[cfg(test)]
+pub(crate) use settle::tests::acked;
+pub use settle::{Acked, Answer, AnswerError, again, read_answer};
+pub use stream::{Fault, Outcome, Remedy, Stream};
+
+use crate::batch::Batch;
+use crate::chain::Chain;
+use crate::loss::Reason;
+use crate::metrics::{Metric, Metrics};
+
+/// How long a stream must have taken everything before it is said to be well again.
+const WELL_AFTER: Duration = Duration::from_secs(10);
+
+/// Brings the batches of one flow to its stream.
+#[derive(Debug)]
+pub struct Sender<S> {
+    stream: S,
+    /// The stream's name, for the log.
+    name: String,
+    waits: Waits,
+    metrics: Arc<Metrics>,
+    /// How many records the stream has taken. If that grows while it refuses one as invalid, the fault is the record's
+    /// and not the stream's.
+    taken: AtomicU64,
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What is wrong with a stream, so that the log tells the change and not the state.
+#[derive(Clone, Debug)]
+struct Trouble {
+    /// What it said so far, each told once.
+    codes: BTreeSet<String>,
+    began: Instant,
+    last: Instant,
+}
+
+impl<S: Stream> Sender<S> {
+    /// A sender to `stream`, which the log calls `name`.
+    #[must_use]
+    pub fn new(stream: S, name: String, waits: Waits, metrics: Arc<Metrics>) -> Sender<S> {
+        Sender { stream, name, waits, metrics, taken: AtomicU64::new(0), trouble: Mutex::new(None) }
+    }
+
+    /// Offers `batch` until each of its records is taken or dropped. Ends only with that.
+    pub async fn deliver(&self, batch: Batch) -> Vec<Acked> {
+        let mut ceilings = self.waits.ceilings();
+        let mut groups = vec![(0..batch.records()).collect::<Vec<usize>>()];
+        // Records that were refused as invalid, alone, and how many others the stream had taken then.
+        let mut suspects = BTreeMap::new();
+        while let Some(mut left) = groups.pop() {
+            while !left.is_empty() {
+                self.metrics.add(Metric::RequestsSent, 1);
+                let wait = match self.stream.offer(&batch, &left).await {
+                    Ok(answer) => {
+                        left = self.settle(&batch, left, &answer);
+                        ceilings.wait(fastrand::f64())
+                    }
+                    Err(fault) => {
+                        self.note_fault(&fault, left.len());
+                        match fault.remedy {
+                            Remedy::Again => ceilings.wait(fastrand::f64()),
+                            Remedy::Act => self.long_wait(),
+                            Remedy::Split if left.len() > 1 => {
+                                groups.push(left.split_off(left.len() / 2));
+                                continue;
+                            }
+                            Remedy::Split => {
+                                let taken = self.taken.load(Ordering::Relaxed);
+                                let suspect =
+                                    left.first().copied().and_then(|index| suspects.insert(index, taken));
+                                match suspect {
+                                    Some(before) if taken > before => {
+                                        self.drop_refused(&fault);
+                                        break;
+                                    }
+                                    // It may be the stream that takes nothing, and not the record's fault.
+                                    Some(_) => self.long_wait(),
+                                    // First all others: if the stream takes one of them, it is the record's fault.
+                                    None => {
+                                        groups.insert(0, left);
+                                        break;
+                                    }
+                                }
+                            }
+                        }
+                    }
+                };
+                if !left.is_empty() {
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+        settle::settled(&batch)
+    }
+
+    /// A wait for what does not mend itself soon; of two agents not the same, so that they do not come back together.
+    fn long_wait(&self) -> Duration {
+        self.waits.longest().mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// Counts what was taken, and gives what is left.
+    fn settle(&self, batch: &Batch, offered: Vec<usize>, answer: &Answer) -> Vec<usize> {
+        let left = again(&offered, answer);
+        let taken = offered.len() - left.len();
+        let bytes =
+            |indices: &[usize]| indices.iter().map(|index| batch.data(*index).len() as u64).sum::<u64>();
+        self.metrics.add(Metric::RecordsAcked, taken as u64);
+        self.metrics.add(Metric::BytesSent, bytes(&offered) - bytes(&left));
+        self.metrics.subtract(Metric::UnackedRecords, taken as u64);
+        self.metrics.add(Metric::RecordsRefused, left.len() as u64);
+        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        match answer {
+            Answer::Accepted => self.note_well(),
+            Answer::PerRecord(verdicts) => self.note_refusals(verdicts),
+        }
+        left
+    }
+
+    /// The stream will never take this record.
+    fn drop_refused(&self, fault: &Fault) {
+        self.metrics.add(Metric::LinesDropped(Reason::Refused), 1);
+        self.metrics.subtract(Metric::UnackedRecords, 1);
+        error!(stream = %self.name, reason = Reason::Refused.label(), error = %Chain(fault),
+               "the stream refuses a record as invalid; dropped it");
+    }
+
+    fn note_fault(&self, fault: &Fault, offered: usize) {
+        self.metrics.add(Metric::RequestsFailed, 1);
+        if fault.outcome == Outcome::Unknown {
+            self.metrics.add(Metric::RecordsPossiblyRepeated, offered as u64);
+        }
+        if fault.remedy == Remedy::Act {
+            self.metrics.set(Metric::FailingFlows, 1);
+        }
+        if !self.is_news(&fault.code) {
+            return;
+        }
+        match fault.remedy {
+            Remedy::Again | Remedy::Split => {
+                warn!(stream = %self.name, error = %Chain(fault), "request failed; offers its records again");
+            }
+            Remedy::Act => {
+                error!(stream = %self.name, error = %Chain(fault),
+                       "the stream can't be written to until someone acts; keeps trying, and the files keep the lines");
+            }
+        }
+    }
+
+    fn note_refusals(&self, verdicts: &[Option<String>]) {
+        self.metrics.set(Metric::FailingFlows, 0);
+        let mut codes = BTreeMap::new();
+        for code in verdicts.iter().flatten() {
+            *codes.entry(code.as_str()).or_insert(0_usize) += 1;
+        }
+        if let Some((code, count)) = codes.into_iter().max_by_key(|(_, count)| *count)
+            && self.is_news(code)
+        {
+            warn!(stream = %self.name, reason = code, lines = count, "stream refuses records; offers them again");
+        }
+    }
+
+    /// Remembers what is wrong; says whether that is another thing than before.
+    fn is_news(&self, code: &str) -> bool {
+        let now = Instant::now();
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble =
+            trouble.get_or_insert_with(|| Trouble { codes: BTreeSet::new(), began: now, last: now });
+        trouble.last = now;
+        trouble.codes.insert(code.to_owned())
+    }
+
+    fn note_well(&self) {
+        self.metrics.set(Metric::FailingFlows, 0);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = trouble.take_if(|known| known.last.elapsed() >= WELL_AFTER) {
+            info!(stream = %self.name, reason = ?known.codes, wait = ?known.last - known.began,
+                  "trouble with stream ended");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

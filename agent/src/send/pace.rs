@@ -26,12 +26,18 @@ impl Waits {
     /// The waits of the Java agent: from 100 ms to 10 s.
     pub const DEFAULT: Waits = Waits { first: Duration::from_millis(100), longest: Duration::from_secs(10) };
 
-    /// Waits from `first` to `longest`.
+    /// The shortest there is of a longest wait: without any, a stream that is away would be asked without a pause.
+    const FLOOR: Duration = Duration::from_millis(10);
+
+    /// Waits from `first` to `longest`, which is at least 10 ms.
     ///
     /// # Errors
     /// If `first` is longer than `longest`.
     pub fn new(first: Duration, longest: Duration) -> Result<Waits, WaitsError> {
-        if first > longest { Err(WaitsError { first, longest }) } else { Ok(Waits { first, longest }) }
+        if first > longest {
+            return Err(WaitsError { first, longest });
+        }
+        Ok(Waits { first, longest: longest.max(Waits::FLOOR) })
     }
 
     /// The longest wait.
@@ -44,7 +50,7 @@ impl Waits {
     #[must_use]
     pub fn ceilings(&self) -> Ceilings {
         let growing = ExponentialBuilder::new()
-            .with_min_delay(self.first)
+            .with_min_delay(self.first.max(Duration::from_millis(1)))
             .with_max_delay(self.longest)
             .without_max_times()
             .build();
@@ -92,6 +98,13 @@ mod tests {
         fn a_wait_lies_under_its_ceiling(chance in 0.0f64..=1.0) {
             prop_assert!(Waits::DEFAULT.ceilings().wait(chance) <= Waits::DEFAULT.ceilings().wait(1.0));
         }
+    }
+
+    #[test]
+    fn waits_of_nothing_still_grow_to_a_pause() {
+        let mut ceilings = Waits::new(Duration::ZERO, Duration::ZERO).unwrap().ceilings();
+        let waits: Vec<Duration> = (0..20).map(|_| ceilings.wait(1.0)).collect();
+        assert_eq!(waits.last(), Some(&Duration::from_millis(10)));
     }
 
     #[test]

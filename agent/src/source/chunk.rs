@@ -14,13 +14,27 @@ pub struct Chunk<'a> {
     before: usize,
     /// No byte will ever follow: the last line is whole even without a newline.
     last: bool,
+    /// The bytes are the beginning of one line that is too long to keep, and this is the place behind its newline.
+    cut: Option<Position>,
 }
 
 impl<'a> Chunk<'a> {
     /// The bytes of `window` behind its first `before` bytes, which are those of `file` from `start` on.
     #[must_use]
     pub(crate) fn new(file: FileId, start: Offset, window: &'a [u8], before: usize, last: bool) -> Chunk<'a> {
-        Chunk { file, start, window, before: before.min(window.len()), last }
+        Chunk { file, start, window, before: before.min(window.len()), last, cut: None }
+    }
+
+    /// The beginning of one line that goes on to `end`; else as [`Chunk::new`].
+    #[must_use]
+    pub(crate) fn cut(
+        file: FileId,
+        start: Offset,
+        window: &'a [u8],
+        before: usize,
+        end: Position,
+    ) -> Chunk<'a> {
+        Chunk { cut: Some(end), ..Chunk::new(file, start, window, before, true) }
     }
 
     /// The file.
@@ -47,9 +61,15 @@ impl<'a> Chunk<'a> {
         self.last
     }
 
-    /// The place `len` bytes into the chunk, proved by the bytes before it.
+    /// The place `len` bytes into the chunk, proved by the bytes before it; behind a line that was cut, the place
+    /// behind its newline.
     #[must_use]
     pub fn position(&self, len: usize) -> Position {
+        if let Some(end) = self.cut
+            && len == self.bytes().len()
+        {
+            return end;
+        }
         let until = self.window.get(..self.before + len).unwrap_or(self.window);
         Position { offset: self.start.advance(len), tail: Tail::of(until) }
     }

@@ -153,12 +153,7 @@ impl Pattern {
 
     /// Whether a path for which one has `reached` the end of the steps is that of a file to tail.
     fn is_file(&self, reached: &BTreeSet<usize>, path: &OsStr) -> bool {
-        let path = path.as_bytes();
-        let ends_with = |ending: &&[u8]| {
-            let end = path.len().checked_sub(ending.len()).and_then(|start| path.get(start..));
-            end.is_some_and(|end| end.eq_ignore_ascii_case(ending))
-        };
-        reached.contains(&self.steps.len()) && !COMPRESSED.iter().any(ends_with)
+        reached.contains(&self.steps.len()) && !is_compressed(path)
     }
 
     /// Whether a directory for which one has `reached` these steps may hold something that matches.
@@ -208,6 +203,15 @@ pub(crate) struct Found {
     pub(crate) directories: Vec<PathBuf>,
     /// What could not be looked at, although it was there.
     pub(crate) troubles: Vec<(PathBuf, io::Error)>,
+}
+
+/// Whether a name says that the file is compressed.
+pub(crate) fn is_compressed(path: &OsStr) -> bool {
+    let path = path.as_bytes();
+    COMPRESSED.iter().any(|ending| {
+        let end = path.len().checked_sub(ending.len()).and_then(|start| path.get(start..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(ending))
+    })
 }
 
 /// Looks for the files of `pattern`.

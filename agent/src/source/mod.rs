@@ -1,13 +1,51 @@
 //! Step 1: files to chunks of bytes.
+//!
+//! [`Source`] is one flow's files: which to read next, and how much. It does not know what a line is, nor whether
+//! what it read was delivered; it is told from where to start, and gives out what became of each file as
+//! [`Change`]s. Several files are read in turn, a block each, so that none waits for another's end. (G4)
+//!
+//! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
+//! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
+//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`].
 
+mod altered;
 mod chunk;
 mod discover;
+mod evidence;
+mod files;
 mod glob;
+mod identity;
+mod resume;
+mod search;
+mod table;
+mod tail;
+mod watch;
 
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 pub use chunk::Chunk;
 pub use discover::{Pattern, PatternError};
+pub use watch::Bell;
+
+use crate::metrics::{Metric, Metrics};
+use crate::position::{FileId, Generation, Position, Span};
+use files::Files;
+use tail::{Block, Extent, Read};
+use watch::Watch;
+
+/// How long lines are let gather after the first was heard of: reading each by itself costs a hundred times more.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How often files are looked at of which nothing can be heard: in directories without a watch, or renamed to where
+/// nobody watches.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The least time between two looks at everything, however much is heard: a look costs a system call for each file.
+const LOOKS_APART: Duration = Duration::from_millis(100);
 
 /// Where the reading of a file begins that is there at a flow's first start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,4 +65,226 @@ pub struct Settings {
     pub initial_position: InitialPosition,
     /// How often everything is looked at though nothing was heard.
     pub rescan: Duration,
+    /// How long after the last write a renamed or removed file is taken for finished.
+    pub grace: Duration,
 }
+
+/// What a flow knows of its files from its last run.
+#[derive(Clone, Debug)]
+pub enum Resume {
+    /// It never ran: files that are there follow the initial position.
+    FirstStart,
+    /// It knew these files; every other appeared since.
+    From(Vec<Generation>),
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is read from `position` on; or its name, head or size is another now.
+    Known(Generation),
+    /// These bytes hold no line.
+    Skipped(Span),
+    /// It is read to its end or gone; nothing more will come of it.
+    Ended(FileId),
+}
+
+/// The files of one flow.
+#[derive(Debug)]
+pub struct Source {
+    settings: Settings,
+    bell: Arc<Bell>,
+    watch: Watch,
+    metrics: Arc<Metrics>,
+    files: Files,
+    block: Block,
+    /// Files that may have bytes to read, in turn.
+    ready: Ready,
+    /// When everything was looked at last, and when that is due again.
+    looked: Instant,
+    due: Instant,
+    /// When the files are polled that cannot be heard.
+    poll: Instant,
+}
+
+impl Source {
+    /// Memory that a source holds whatever happens.
+    pub const BLOCK_BYTES: usize = Block::BYTES;
+
+    /// Finds the flow's files, and where to go on in each.
+    #[must_use]
+    pub fn start(
+        settings: Settings,
+        resume: Resume,
+        bell: Arc<Bell>,
+        metrics: Arc<Metrics>,
+        now: Instant,
+    ) -> Source {
+        let mut source = Source {
+            watch: Watch::new(&bell),
+            files: Files::new(settings.clone(), Arc::clone(&metrics)),
+            block: Block::new(),
+            ready: Ready::default(),
+            looked: now,
+            due: now + settings.rescan,
+            poll: now + POLL,
+            settings,
+            bell,
+            metrics,
+        };
+        let found = source.discover();
+        let ready = source.files.start(resume, &found, now);
+        source.ready.add(ready);
+        source
+    }
+
+    /// What became of files since it was last asked.
+    pub fn changes(&mut self) -> Vec<Change> {
+        self.files.changes()
+    }
+
+    /// Watches what there is to watch, and lists it. A directory that is watched from now on is listed again, as
+    /// what appeared between the listing and the watch was not heard.
+    fn discover(&mut self) -> discover::Found {
+        loop {
+            let found = discover::discover(&self.settings.pattern);
+            if !self.watch.follow(&found.directories) {
+                return found;
+            }
+        }
+    }
+
+    /// Looks at all names again if that is due, or where a hint says so.
+    pub fn look(&mut self, now: Instant) {
+        let hints = self.bell.hints();
+        for path in &hints.grown {
+            match self.files.by_path(path) {
+                Some(id) => self.ready.add([id]),
+                // A file that was renamed a moment ago speaks under a name that is not known yet.
+                None if self.settings.pattern.matches(path) => {
+                    self.due = self.due.min(self.looked + LOOKS_APART)
+                }
+                None => {}
+            }
+        }
+        if hints.everything || !hints.changed.is_empty() {
+            self.due = self.due.min(self.looked + LOOKS_APART);
+        }
+        if now >= self.due {
+            (self.looked, self.due) = (now, now + self.settings.rescan);
+            let found = self.discover();
+            self.ready.add(self.files.look(&found, now));
+        }
+        if now >= self.poll {
+            self.poll = now + POLL;
+            if self.watch.is_complete() {
+                self.ready.add(self.files.leaving());
+            } else {
+                self.ready.add(self.files.all());
+                self.due = self.due.min(self.poll);
+            }
+        }
+        self.metrics.set(Metric::LagBytes, self.files.behind());
+        self.metrics.set(Metric::OpenFiles, self.files.len() as u64);
+    }
+
+    /// The next bytes of the next file that has any, at least one line of them. What of them is dealt with is said
+    /// by [`Source::advance`]; the rest comes again. Every change so far is given to `tell` before: a file is known
+    /// before its first byte comes.
+    pub fn read(&mut self, now: Instant, tell: impl FnMut(Change)) -> Option<Chunk<'_>> {
+        let found = self.fill(now);
+        self.files.changes().into_iter().for_each(tell);
+        found.map(|(id, extent)| self.block.chunk(id, &extent))
+    }
+
+    /// Reads the next bytes of the next file that has any into the block.
+    fn fill(&mut self, now: Instant) -> Option<(FileId, Extent)> {
+        while let Some(id) = self.ready.first() {
+            let read = match self.files.read(id, &mut self.block, now) {
+                Ok(read) => read,
+                // It does not come to its end by that; it is tried again at the next look.
+                Err(error) => {
+                    self.files.refuse_file(id, &error);
+                    self.ready.remove_first();
+                    continue;
+                }
+            };
+            match read {
+                Read::Bytes(extent) => {
+                    // Behind a short read there is nothing now, and what comes will be heard.
+                    if extent.is_short {
+                        self.ready.remove_first()
+                    } else {
+                        self.ready.next()
+                    }
+                    return Some((id, extent));
+                }
+                Read::Nuls(position) => self.files.skip(id, position, now),
+                Read::End => {
+                    self.files.at_end(id, now);
+                    self.ready.remove_first();
+                }
+                Read::Changed => {
+                    self.ready.remove_first();
+                    self.ready.add(self.files.replace(id, now));
+                }
+            }
+        }
+        None
+    }
+
+    /// Everything of `file` before `position` is split; `now` it grew.
+    pub fn advance(&mut self, file: FileId, position: Position, now: Instant) {
+        self.files.advance(file, position, now);
+    }
+
+    /// Not all of what was read of `file` could be dealt with: it comes again.
+    pub fn read_again(&mut self, file: FileId) {
+        self.ready.add([file]);
+    }
+
+    /// Waits until there is something to look at, at most until `deadline`.
+    pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
+        let unheard = !self.watch.is_complete() || self.files.leaving().next().is_some();
+        let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
+        let until = deadline.map_or(next, |deadline| deadline.min(next));
+        self.bell.wait(until.saturating_duration_since(now), GATHER);
+    }
+}
+
+/// Files in turn, each at most once.
+#[derive(Debug, Default)]
+struct Ready {
+    turn: VecDeque<FileId>,
+    members: BTreeSet<FileId>,
+}
+
+impl Ready {
+    fn add(&mut self, files: impl IntoIterator<Item = FileId>) {
+        for id in files {
+            if self.members.insert(id) {
+                self.turn.push_back(id);
+            }
+        }
+    }
+
+    fn first(&self) -> Option<FileId> {
+        self.turn.front().copied()
+    }
+
+    fn remove_first(&mut self) {
+        if let Some(id) = self.turn.pop_front() {
+            self.members.remove(&id);
+        }
+    }
+
+    /// The first becomes the last.
+    fn next(&mut self) {
+        if !self.turn.is_empty() {
+            self.turn.rotate_left(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

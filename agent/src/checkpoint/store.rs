@@ -1,0 +1,298 @@
+//! The state directory: reads the checkpoint whole or says why not, and replaces it durably.
+//!
+//! `checkpoint` is always there once it was written; `checkpoint.previous` is the one before; a file that can't be
+//! trusted is set aside as `….damaged`. The lock keeps a second agent out. (G2)
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use tracing::error;
+
+use super::format::{self, FormatError, State};
+use crate::chain::Chain;
+
+const CURRENT: &str = "checkpoint";
+const PREVIOUS: &str = "checkpoint.previous";
+/// What is appended to the name of a file that is set aside.
+const DAMAGED: &str = ".damaged";
+
+/// Why the state directory can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be made or opened.
+    #[error("could not open the state directory `{path}`")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another agent works with it.
+    #[error(
+        "another kinetail works with the state directory `{path}`; stop it first, or give this one its own `stateDirectory`"
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file in it can't be read.
+    #[error("could not read `{path}`")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is of a later version: nothing may be written over it.
+    #[error(
+        "`{path}` can't be used; install the kinetail that wrote it, or move it away to read all files again"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Which version.
+        #[source]
+        source: FormatError,
+    },
+    /// A file in it can't be written.
+    #[error("failed to write new state to `{path}`")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The state directory, locked.
+#[derive(Debug)]
+pub struct Store {
+    directory: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Store {
+    /// Makes the directory if it is missing, and keeps other agents out of it.
+    ///
+    /// # Errors
+    /// If it can't be made or opened, or another agent holds it.
+    pub fn open(directory: &Path) -> Result<Store, StoreError> {
+        let failed = |source| StoreError::Directory { path: directory.to_owned(), source };
+        fs::create_dir_all(directory).map_err(failed)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"));
+        match Flock::lock(file.map_err(failed)?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Store { directory: directory.to_owned(), _lock: lock }),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                Err(StoreError::Locked { path: directory.to_owned() })
+            }
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+
+    /// Reads the checkpoint, or the one before if it can't be trusted; what can't be trusted is set aside.
+    ///
+    /// # Errors
+    /// If a file can't be read at all, or is of a later version.
+    pub fn load(&self) -> Result<Found, StoreError> {
+        let (found, damaged) = load(&self.directory)?;
+        for (path, error) in damaged {
+            error!(file = %path.display(), error = %Chain(&error),
+                   "checkpoint can't be trusted; sets it aside");
+            let mut aside = path.clone().into_os_string();
+            aside.push(DAMAGED);
+            rename(&path, Path::new(&aside)).map_err(|source| StoreError::Write { path, source })?;
+        }
+        Ok(found)
+    }
+
+    /// Replaces the checkpoint, so that after a power cut either the old or the new one is there, whole.
+    ///
+    /// # Errors
+    /// If any step fails; the checkpoint on disk is then the old one.
+    pub fn save(&self, state: &State) -> Result<(), StoreError> {
+        let path = self.directory.join(CURRENT);
+        let failed = |source| StoreError::Write { path: path.clone(), source };
+        keep_previous(&self.directory).map_err(failed)?;
+        replace(&path, &format::write(state)).map_err(failed)
+    }
+
+    /// Replaces `name` by `text`. For readers beside us: never torn, but not synced, as it is of no use after a crash.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn publish(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let path = self.directory.join(name);
+        let new = self.directory.join(format!("{name}.new"));
+        fs::write(&new, text)
+            .and_then(|()| rename(&new, &path))
+            .map_err(|source| StoreError::Write { path, source })
+    }
+}
+
+/// What a state directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No agent ever wrote a checkpoint there.
+    Nothing,
+    /// The last checkpoint, or the one before.
+    State(State),
+    /// Checkpoints, none of which can be trusted. That is not the same as nothing: files were read, but nobody knows
+    /// how far.
+    Damaged,
+}
+
+/// Reads what `directory` holds, without locking or changing it; gives the files that can't be trusted beside it.
+///
+/// # Errors
+/// If a file can't be read at all, or is of a later version.
+pub fn load(directory: &Path) -> Result<(Found, Vec<(PathBuf, FormatError)>), StoreError> {
+    let mut damaged = Vec::new();
+    for name in [CURRENT, PREVIOUS] {
+        let path = directory.join(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(StoreError::Read { path, source }),
+        };
+        match format::read(&bytes) {
+            Ok(state) => return Ok((Found::State(state), damaged)),
+            Err(source @ FormatError::Newer { .. }) => return Err(StoreError::Newer { path, source }),
+            Err(error) => damaged.push((path, error)),
+        }
+    }
+    // An agent that set damaged ones aside may have ended before it wrote a new one.
+    let was_damaged =
+        [CURRENT, PREVIOUS].iter().any(|name| directory.join(format!("{name}{DAMAGED}")).exists());
+    Ok((if damaged.is_empty() && !was_damaged { Found::Nothing } else { Found::Damaged }, damaged))
+}
+
+/// Makes the present checkpoint the one before. It stays in its place all the while.
+fn keep_previous(directory: &Path) -> io::Result<()> {
+    let link = directory.join("checkpoint.link");
+    match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    match fs::hard_link(directory.join(CURRENT), &link) {
+        Ok(()) => rename(&link, &directory.join(PREVIOUS)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces `path` whole: write beside, sync, rename, sync the directory.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    // A failed sync is final for this descriptor: the next attempt makes a file of its own.
+    file.sync_all()?;
+    rename(&new, path)?;
+    // The rename lives in the directory, so the directory must reach the disk too; otherwise a power cut can bring
+    // the old name back.
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that renames: its callers sync what must be synced"
+)]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::FlowId;
+
+    fn state(generation: u64) -> State {
+        State { generation, flows: vec![(FlowId::new("kinesis:in", "/log"), Vec::new())] }
+    }
+
+    /// A directory in which generations 1 and 2 were saved, and `damage` was done.
+    #[track_caller]
+    fn check(damage: impl FnOnce(&Path), expected: Found) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        store.save(&state(1)).unwrap();
+        store.save(&state(2)).unwrap();
+        damage(directory.path());
+        assert_eq!(store.load().unwrap(), expected);
+    }
+
+    #[test]
+    fn the_last_one_saved_is_loaded() {
+        check(|_| (), Found::State(state(2)));
+    }
+
+    #[test]
+    fn a_torn_one_is_set_aside_and_the_one_before_is_used() {
+        check(
+            |directory| {
+                let path = directory.join(CURRENT);
+                let bytes = fs::read(&path).unwrap();
+                fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
+            },
+            Found::State(state(1)),
+        );
+    }
+
+    #[test]
+    fn with_none_left_nobody_knows_how_far_files_were_read() {
+        check(
+            |directory| {
+                fs::write(directory.join(CURRENT), "").unwrap();
+                fs::write(directory.join(PREVIOUS), "?").unwrap();
+            },
+            Found::Damaged,
+        );
+    }
+
+    #[test]
+    fn what_never_was_is_not_the_same_as_what_is_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Store::open(directory.path()).unwrap().load().unwrap(), Found::Nothing);
+    }
+
+    #[test]
+    fn a_damaged_one_is_kept_for_the_operator() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(CURRENT), "damaged").unwrap();
+        Store::open(directory.path()).unwrap().load().unwrap();
+        assert_eq!(fs::read(directory.path().join("checkpoint.damaged")).unwrap(), b"damaged");
+    }
+
+    #[test]
+    fn what_was_damaged_is_remembered_until_there_is_a_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(CURRENT), "damaged").unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!((store.load().unwrap(), store.load().unwrap()), (Found::Damaged, Found::Damaged));
+        store.save(&state(1)).unwrap();
+        assert_eq!(store.load().unwrap(), Found::State(state(1)));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_and_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let newer = String::from_utf8(format::write(&state(3))).unwrap().replace(" v1 ", " v9 ");
+        fs::write(directory.path().join(CURRENT), &newer).unwrap();
+        assert!(matches!(load(directory.path()), Err(StoreError::Newer { .. })));
+        assert_eq!(fs::read_to_string(directory.path().join(CURRENT)).unwrap(), newer);
+    }
+
+    #[test]
+    fn a_second_agent_is_kept_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Store::open(directory.path()).unwrap();
+        assert!(matches!(Store::open(directory.path()), Err(StoreError::Locked { .. })));
+        drop(first);
+        assert!(Store::open(directory.path()).is_ok());
+    }
+}

@@ -1,0 +1,223 @@
+//! The words of the command line: the one definition that parsing, `--help`, completions and the manual are made of.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::parse::{Format, JsonTypes};
+
+/// Where the configuration is if nobody says otherwise.
+pub(super) const CONFIGURATION: &str = "/etc/aws-kinesis/agent.json";
+
+const ABOUT: &str = "Ships the logs of this host to Amazon Kinesis";
+
+const LONG_ABOUT: &str = "\
+kinetail tails log files, also while they are rotated, makes a JSON record of each line, and ships the records to \
+Amazon Kinesis. It takes the place of the Java Kinesis Agent and reads its agent.json.
+
+What was read is delivered at least once, or counted as dropped with a reason. A crash costs repeats, not lines.";
+
+const AFTER: &str = "\
+Examples:
+  Is the configuration right, and what will it do?
+    kinetail check /etc/aws-kinesis/agent.json
+  Run in the foreground; Ctrl-C stops in good order:
+    kinetail run -c agent.json
+  Which record does each line become, and which lines do not match?
+    kinetail parse --format COMBINEDAPACHELOG /var/log/httpd/access_log
+
+Exit codes:
+  0   stopped as asked, or done
+  1   failed in a way that a restart may mend; for `parse`, a line did not match
+  70  a defect of kinetail
+  78  the configuration or the command line is wrong
+
+A command line without a command, such as `kinetail -c FILE`, means `kinetail run`.";
+
+const AFTER_RUN: &str = "\
+The configuration is read once and checked before anything starts; if it is wrong, every problem is told and the exit \
+code is 78. Flows in *.json files in /etc/aws-kinesis/agent.d are added to those of FILE.
+
+SIGTERM and SIGINT stop in good order: what was read is delivered, then the checkpoint is written. A second signal \
+stops at once.
+
+Examples:
+  kinetail run
+  kinetail run -c ./agent.json";
+
+const AFTER_CHECK: &str = "\
+Does exactly what `run` does before anything else, and touches nothing but the configuration. Problems are told with \
+file, line and column on standard error; the exit code is 78 if there are any.
+
+Examples:
+  kinetail check
+  kinetail check --strict ./agent.json";
+
+const AFTER_PARSE: &str = "\
+Lines that do not match are told on standard error with their number and the reason; the exit code is 1 if there are \
+any.
+
+Examples:
+  kinetail parse --format COMBINEDAPACHELOG /var/log/httpd/access_log
+  tail -n 5 access_log | kinetail parse --format COMMONAPACHELOG --json-types native";
+
+const AFTER_COMPLETIONS: &str = "\
+Examples:
+  kinetail completions bash > /usr/share/bash-completion/completions/kinetail";
+
+const AFTER_MAN: &str = "\
+Examples:
+  kinetail man > /usr/share/man/man1/kinetail.1
+  kinetail man run | man -l -";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "kinetail", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER)]
+#[command(max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Tail, parse and ship until told to stop
+    #[command(after_help = AFTER_RUN)]
+    Run(Run),
+    /// Tell what is wrong with a configuration, or what it will do
+    #[command(after_help = AFTER_CHECK)]
+    Check(Check),
+    /// Turn lines of a log into records, without sending them
+    #[command(after_help = AFTER_PARSE)]
+    Parse(Parse),
+    /// Look at how far each file has been delivered
+    #[command(subcommand)]
+    Checkpoint(Checkpoint),
+    /// Print the version
+    Version,
+    /// Print the completions for a shell
+    #[command(after_help = AFTER_COMPLETIONS)]
+    Completions(Completions),
+    /// Print the manual page, in roff
+    #[command(after_help = AFTER_MAN)]
+    Man(Man),
+}
+
+/// Which configuration.
+#[derive(Args, Debug)]
+pub(super) struct Configuration {
+    /// The main configuration file
+    #[arg(short = 'c', long = "configuration", value_name = "FILE", default_value = CONFIGURATION)]
+    pub(super) file: PathBuf,
+}
+
+/// The words behind `run`.
+#[derive(Args, Debug)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
+    /// The log file of the Java agent 1.x; has no effect
+    #[arg(short = 'l', long = "log-file", value_name = "FILE", hide = true)]
+    pub(super) log_file: Option<PathBuf>,
+    /// The log level of the Java agent 1.x; has no effect
+    #[arg(short = 'L', long = "log-level", value_name = "LEVEL", hide = true)]
+    pub(super) log_level: Option<String>,
+}
+
+/// The words behind `check`.
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// Take every warning, such as a key that is not known, for an error
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// The main configuration file
+    #[arg(value_name = "FILE", default_value = CONFIGURATION)]
+    pub(super) file: PathBuf,
+}
+
+/// The words behind `parse`.
+#[derive(Args, Debug)]
+pub(super) struct Parse {
+    /// The format of the lines, as in `logFormat`
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: LogFormat,
+    /// How the values of the records are written, as in `jsonTypes`
+    #[arg(long, value_name = "TYPES", default_value = "strings")]
+    pub(super) json_types: Types,
+    /// The log; standard input if it is `-` or left out
+    #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
+    pub(super) file: PathBuf,
+}
+
+/// The formats of `logFormat`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Apache's common log
+    #[value(name = "COMMONAPACHELOG")]
+    Common,
+    /// Apache's combined log
+    #[value(name = "COMBINEDAPACHELOG")]
+    Combined,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Format {
+        match format {
+            LogFormat::Common => Format::Common,
+            LogFormat::Combined => Format::Combined,
+        }
+    }
+}
+
+/// The words of `jsonTypes`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Types {
+    /// All values as strings or null, as the Java agent writes them
+    Strings,
+    /// Numbers as numbers, the request taken apart, the log's own time
+    Native,
+}
+
+impl From<Types> for JsonTypes {
+    fn from(types: Types) -> JsonTypes {
+        match types {
+            Types::Strings => JsonTypes::Strings,
+            Types::Native => JsonTypes::Native,
+        }
+    }
+}
+
+/// The words behind `checkpoint`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Checkpoint {
+    /// Print how far each file of each flow has been delivered
+    Show(Show),
+}
+
+/// The words behind `checkpoint show`.
+#[derive(Args, Debug)]
+pub(super) struct Show {
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The words behind `completions`.
+#[derive(Args, Debug)]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: Shell,
+}
+
+/// The words behind `man`.
+#[derive(Args, Debug)]
+pub(super) struct Man {
+    /// The command that the page is about; kinetail itself if left out
+    #[arg(value_name = "COMMAND")]
+    pub(super) command: Option<String>,
+}

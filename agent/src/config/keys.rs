@@ -1,0 +1,217 @@
+//! The table of keys: every key that `agent.json` may hold, and the only place that knows their names, ranges and
+//! defaults.
+//!
+//! Reading, checking, suggestions for misspelt keys and the reference come from here.
+
+use crate::config::key::Default::{Flag, Nothing, Number, Text};
+use crate::config::key::{Holder, Key, Kind, Unit};
+
+/// The longest time that a key may ask for where the service sets no limit.
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// The least that a third of a flow's share of the memory may be: what its smallest request holds.
+pub(super) const SMALLEST_REQUEST_BYTES: i64 = 256 * 1024;
+
+const MILLIS: Kind = millis(0, DAY_MILLIS);
+const PIECES: Kind = Kind::Number { unit: Unit::Pieces, least: 0, most: i32::MAX as i64 };
+
+/// Every key, by the object it stands in, in the order of the way of the data. One line each, to be read as a table.
+#[rustfmt::skip]
+pub static KEYS: &[Key] = &[
+    agent("flows", Kind::Objects, "The flows: which files go to which stream. Files in `agent.d` add to them."),
+    // What is kept, and how much of it.
+    agent("stateDirectory", Kind::Text, "Where the checkpoint and the metrics are kept. `$STATE_DIRECTORY`, which systemd sets, if not given; without it `/var/lib/kinetail`.").ours(),
+    agent("maxMemoryBytes", bytes(3 * SMALLEST_REQUEST_BYTES, 1 << 40), "How many bytes of log may be held at once, divided evenly among the flows.").ours().default(Number(32 << 20)),
+    agent("shutdownTimeoutMillis", MILLIS, "How long a stop may take until everything that was read has been delivered.").default(Number(10_000)),
+    agent("log.statusReportingPeriodSeconds", seconds(0, DAY_MILLIS / 1000), "How often a line in the log tells how far the agent is. 0 for never.").default(Number(30)),
+    // How the service is reached.
+    agent("kinesis.region", Kind::Text, "The region of the streams. If not given, as with every AWS tool: environment, profile, instance."),
+    agent("kinesis.endpoint", Kind::Text, "Where Kinesis is called: a URL, or a host for which `https` is meant."),
+    agent("sts.endpoint", Kind::Text, "Where a role is asked for: a URL, or a host for which `https` is meant."),
+    agent("awsAccessKeyId", Kind::Text, "An access key. Without it and `awsSecretAccessKey`: environment, profile, web identity, container, instance role."),
+    agent("awsSecretAccessKey", Kind::Text, "The secret of `awsAccessKeyId`."),
+    agent("assumeRoleARN", Kind::Text, "A role that is taken before any call."),
+    agent("assumeRoleExternalId", Kind::Text, "The external id that `assumeRoleARN` asks for."),
+    agent("caBundle", Kind::Text, "A file with certificates in PEM that are trusted beside those of the system.").ours(),
+    agent("proxy", Kind::Text, "A proxy for all calls.").ours().refused(Text("")),
+    agent("sts.region", Kind::Text, "The region in which a role is asked for.").ours().not_yet(Text("")),
+    agent("firehose.region", Kind::Text, "The region of the delivery streams.").ours().not_yet(Text("")),
+    agent("cloudwatch.region", Kind::Text, "The region that metrics are sent to.").ours().not_yet(Text("")),
+    agent("firehose.endpoint", Kind::Text, "Where Firehose is called.").not_yet(Text("")),
+    agent("cloudwatch.endpoint", Kind::Text, "Where metrics are sent to.").not_yet(Text("")),
+    agent("userDefinedCredentialsProvider.classname", Kind::Text, "A Java class that finds credentials.").impossible(NO_JAVA_CREDENTIALS),
+    agent("userDefinedCredentialsProvider.location", Kind::Text, "The archive in which that Java class is.").impossible(NO_JAVA_CREDENTIALS),
+    agent("userAgent", Kind::Text, "What goes before the agent's name in the user agent of each call.").not_yet(Text("")),
+    agent("userAgentOverride", Kind::Text, "What the user agent of each call is.").not_yet(Text("")),
+    agent("connectionTimeoutMillis", MILLIS, "How long a connection may take to open.").default(Number(10_000)).not_yet(Nothing),
+    agent("socketTimeoutMillis", MILLIS, "How long an answer may take.").default(Number(50_000)).not_yet(Nothing),
+    agent("connectionTTLMillis", millis(-1, DAY_MILLIS), "How old a connection may become; -1 for any age.").default(Number(-1)).not_yet(Number(-1)),
+    agent("useTcpKeepAlive", Kind::Flag, "Whether TCP probes idle connections.").default(Flag(false)).not_yet(Flag(false)),
+    agent("useHttpGzip", Kind::Flag, "Whether answers may be compressed.").default(Flag(false)).without("answers are small"),
+    agent("maxConnections", PIECES, "How many connections may be open.").without("a connection is opened for each request on its way, and those are bounded by flow"),
+    agent("maxSendingThreads", PIECES, "How many threads send.").without(NO_THREADS),
+    agent("maxSendingThreadsPerCore", PIECES, "How many threads send for each core.").default(Number(12)).without(NO_THREADS),
+    agent("sendingThreadsKeepAliveMillis", MILLIS, "How long an idle sending thread stays.").default(Number(60_000)).without(NO_THREADS),
+    agent("sendingThreadsMaxQueueSize", PIECES, "How many buffers wait for a sending thread.").default(Number(100)).without(NO_THREADS),
+    // The Java agent's own store of positions.
+    agent("checkpointFile", Kind::Text, "Where the Java agent's store of positions is.").default(Text("/var/run/aws-kinesis-agent/checkpoints")).not_yet(Text("")),
+    agent("checkpointTimeToLiveDays", Kind::Number { unit: Unit::Days, least: 0, most: i32::MAX as i64 }, "How old a row of that store may become.").default(Number(7)).without(NO_SQLITE),
+    agent("checkpoints.queryTimeoutSeconds", seconds(0, DAY_MILLIS / 1000), "How long a query of that store may take.").default(Number(30)).without(NO_SQLITE),
+    agent("checkpoints.connectionTimeoutSeconds", seconds(0, DAY_MILLIS / 1000), "How long that store may take to open.").default(Number(5)).without(NO_SQLITE),
+    // Who is told.
+    agent("cloudwatch.emitMetrics", Kind::Flag, "Whether metrics are sent to CloudWatch.").default(Flag(true)).not_yet(Flag(false)),
+    agent("cloudwatch.tagInstance", Kind::Flag, "Whether metrics carry the instance's id.").default(Flag(false)).not_yet(Flag(false)),
+    agent("cloudwatch.namespace", Kind::Text, "The namespace of the metrics.").default(Text("AWSKinesisAgent")).not_yet(Text("AWSKinesisAgent")),
+    agent("cloudwatch.metricsBufferTimeMillis", MILLIS, "How often metrics are sent.").default(Number(30_000)).not_yet(Number(30_000)),
+    agent("cloudwatch.metricsQueueSize", PIECES, "How many metrics wait to be sent.").default(Number(10_000)).not_yet(Number(10_000)),
+    agent("log.emitMetrics", Kind::Flag, "Whether metrics are written to the log.").default(Flag(false)).without(METRICS_FILE),
+    agent("log.emitInternalMetrics", Kind::Flag, "Whether the agent's counters are written to the log.").default(Flag(false)).without(METRICS_FILE),
+    // Which files.
+    flow("filePattern", Kind::Text, "The files: a path with `*`, `?`, `[…]` and `{…,…}` in any component, and `**` for any number of directories."),
+    flow("name", Kind::Text, "How commands name the flow. Its id if not given.").ours(),
+    flow("initialPosition", Kind::Word(&["START_OF_FILE", "END_OF_FILE"]), "Where a file begins that is there when the flow starts for the first time.").default(Text("END_OF_FILE")),
+    flow("maxTimeBetweenFileTrackerRefreshMillis", MILLIS, "How often everything is looked at though no change was heard of, at most ten times a second.").default(Number(60_000)),
+    flow("rotationGraceMillis", MILLIS, "How long after the last write a renamed or removed file is taken for finished: httpd's old processes write to it for minutes.").ours().default(Number(60_000)),
+    flow("minTimeBetweenFilePollsMillis", MILLIS, "How long to wait between two looks at a file.").default(Number(100)).without("the kernel tells of each change"),
+    flow("input", Kind::Word(&["file", "pipe"]), "What feeds the flow: files, or `kinetail pipe`.").ours().default(Text("file")).refused(Text("file")),
+    // Which lines.
+    flow("skipHeaderLines", PIECES, "How many lines at the beginning of each file are left out.").default(Number(0)).refused(Number(0)),
+    flow("multiLineStartPattern", Kind::Text, "An expression that the first line of each record matches.").refused(Text("")),
+    flow("fileFooterPattern", Kind::Text, "An expression that the last line of each file matches.").refused(Text("")),
+    // Which records.
+    flow("dataProcessingOptions", Kind::Objects, "What is made of each line. The line itself if not given."),
+    flow("jsonTypes", JSON_TYPES, "How the values of JSON records are written: all as strings like the Java agent's, or in their own types.").ours().default(Text("strings")),
+    flow("onParseError", Kind::Word(&["quarantine", "raw", "drop"]), "What becomes of a line that does not match.").ours().default(Text("quarantine")).refused(Text("drop")),
+    flow("addPosition", Kind::Flag, "Whether each JSON record says from which host, file and offset it is.").ours().default(Flag(false)).refused(Flag(false)),
+    flow("truncatedRecordTerminator", Kind::AnyText, "What the end of a record is overwritten with that is longer than the stream takes.").default(Text("\n")),
+    // Which batches.
+    flow("lingerMillis", millis(5, 3_600_000), "How long the oldest record may wait for others to go with it. Goes before `maxBufferAgeMillis`.").ours().default(Number(1_000)),
+    flow("maxBufferAgeMillis", millis(1_000, 900_000), "The Java agent's `lingerMillis`; has an effect only if given."),
+    flow("maxBufferSizeRecords", Kind::Number { unit: Unit::Pieces, least: 1, most: 500 }, "How many records one request may hold.").default(Number(500)),
+    flow("requestBytes", bytes(SMALLEST_REQUEST_BYTES, 10 << 20), "How many bytes one request may hold, partition keys included. Goes before `maxBufferSizeBytes`.").ours().default(Number(5 << 20)),
+    flow("maxBufferSizeBytes", bytes(1, 5 << 20), "The Java agent's `requestBytes`; has an effect only if given."),
+    flow("partitionKeyOption", Kind::Word(&["RANDOM", "DETERMINISTIC"]), "Whether a record's partition key is random or made of its content.").default(Text("RANDOM")),
+    flow("order", Kind::Word(&["free", "file"]), "Whether the stream keeps the order of each file.").ours().default(Text("free")).refused(Text("free")),
+    flow("packing", Kind::Word(&["none", "lines", "kpl"]), "How many lines become one record.").ours().default(Text("none")).refused(Text("none")),
+    flow("compression", Kind::Word(&["none", "zstd", "gzip"]), "How packed records are compressed.").ours().default(Text("none")).refused(Text("none")),
+    flow("packedRecordBytes", bytes(1, 10 << 20), "How many bytes one packed record may hold.").ours().default(Number(51_200)).not_yet(Nothing),
+    flow("aggregatedRecordSizeBytes", bytes(0, 1_024_000), "How many bytes of lines become one record of a delivery stream.").default(Number(0)).refused(Number(0)),
+    // Which stream.
+    flow("kinesisStream", Kind::Text, "The name of the stream."),
+    flow("deliveryStream", Kind::Text, "The name of the delivery stream of Firehose.").refused(Text("")),
+    flow("retryInitialBackoffMillis", MILLIS, "How long to wait before the second attempt.").default(Number(100)),
+    flow("retryMaxBackoffMillis", MILLIS, "How long to wait between two attempts at most. There is no last attempt.").default(Number(10_000)),
+    flow("publishQueueCapacity", PIECES, "How many buffers wait to be sent.").default(Number(100)).without("`maxMemoryBytes` bounds what waits"),
+    flow("waitOnFullPublishQueueMillis", millis(1_000, 900_000), "How long to wait for room among them.").default(Number(60_000)).without("it had none in the Java agent either"),
+    flow("waitOnEmptyPublishQueueMillis", millis(1_000, 900_000), "How long to wait for the first of them.").default(Number(60_000)).without("a batch that is ready is sent at once"),
+    flow("log.emitInternalMetrics", Kind::Flag, "Whether the flow's counters are written to the log.").default(Flag(false)).without(METRICS_FILE),
+    // What is made of a line.
+    step("optionName", Kind::Word(&["SINGLELINE", "CSVTOJSON", "LOGTOJSON", "ADDMETADATA", "ADDEC2METADATA", "ADDBRACKETS", "USINGPLUGGIN"]), "What is done."),
+    step("logFormat", Kind::Word(&["COMMONAPACHELOG", "COMBINEDAPACHELOG", "APACHEERRORLOG", "SYSLOG", "RFC3339SYSLOG"]), "The format of the lines."),
+    step("jsonTypes", JSON_TYPES, "As in the flow, and goes before it.").ours(),
+    step("jsonFormat", Kind::Word(&["COMPACT", "PRETTYPRINT"]), "How JSON is laid out.").default(Text("COMPACT")).refused(Text("COMPACT")),
+    step("matchPattern", Kind::Text, "An expression that takes the place of the format's own.").refused(Text("")),
+    step("customFieldNames", Kind::Texts, "The names of the fields.").refused(Nothing),
+    step("delimiter", Kind::AnyText, "An expression that separates the fields.").default(Text(",")).refused(Nothing),
+    step("parseOptions", Kind::Texts, "How lines are joined.").refused(Nothing),
+    step("metadata", Kind::Anything, "What is added to each record.").refused(Nothing),
+    step("timestamp", Kind::AnyText, "Whether the time of processing is added.").refused(Nothing),
+    step("metadataTTL", seconds(0, i32::MAX as i64), "How old what is known of the instance may become.").default(Number(3_600)).refused(Nothing),
+    step("className", Kind::Text, "A Java class that converts records.").impossible(NO_PLUG_IN),
+];
+
+const JSON_TYPES: Kind = Kind::Word(&["strings", "native"]);
+const METRICS_FILE: &str = "all counters stand in `metrics.prom` in the state directory";
+const NO_JAVA_CREDENTIALS: &str = "a Java class cannot be loaded; use keys, the environment, a profile, a web identity, or the role of the instance";
+const NO_SQLITE: &str = "the checkpoint is one small file, in which no position grows old";
+const NO_THREADS: &str = "requests on their way need no threads";
+
+/// Why a Java class that converts records is refused.
+pub(super) const NO_PLUG_IN: &str = "a Java class cannot be loaded; convert the records behind the stream";
+
+/// The key `name` of a `holder`.
+#[must_use]
+pub fn find(holder: Holder, name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.holder == holder && key.name == name)
+}
+
+const fn agent(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key::new(Holder::Agent, name, kind, help)
+}
+
+const fn flow(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key::new(Holder::Flow, name, kind, help)
+}
+
+const fn step(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key::new(Holder::Step, name, kind, help)
+}
+
+const fn millis(least: i64, most: i64) -> Kind {
+    Kind::Number { unit: Unit::Milliseconds, least, most }
+}
+
+const fn seconds(least: i64, most: i64) -> Kind {
+    Kind::Number { unit: Unit::Seconds, least, most }
+}
+
+const fn bytes(least: i64, most: i64) -> Kind {
+    Kind::Number { unit: Unit::Bytes, least, most }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::key::{Default, Effect};
+
+    /// Whether a key of this kind may have this value.
+    fn allows(kind: Kind, value: Default) -> bool {
+        match (kind, value) {
+            (_, Nothing) => true,
+            (Kind::Flag, Flag(_)) | (Kind::Text | Kind::AnyText, Text(_)) => true,
+            (Kind::Number { least, most, .. }, Number(number)) => (least..=most).contains(&number),
+            (Kind::Word(words), Text(word)) => words.contains(&word),
+            (_, Flag(_) | Number(_) | Text(_)) => false,
+        }
+    }
+
+    #[test]
+    fn no_key_is_there_twice() {
+        let mut seen = BTreeSet::new();
+        for key in KEYS {
+            assert!(seen.insert((key.holder, key.name)), "{} is there twice", key.name);
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_that_the_key_may_have() {
+        for key in KEYS {
+            assert!(allows(key.kind, key.default), "default of {}", key.name);
+            if let Effect::NotYet(unless) | Effect::Refused(unless) = key.effect {
+                assert!(allows(key.kind, unless), "harmless value of {}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_help_and_reason_is_made_of_sentences() {
+        for key in KEYS {
+            assert!(key.help.ends_with('.'), "help of {}", key.name);
+            assert!(key.help.starts_with(char::is_uppercase), "help of {}", key.name);
+            if let Effect::Without(reason) | Effect::Impossible(reason) = key.effect {
+                assert!(!reason.is_empty() && !reason.ends_with('.'), "reason of {}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_range_has_its_ends_in_order() {
+        for key in KEYS {
+            if let Kind::Number { least, most, .. } = key.kind {
+                assert!(least < most, "range of {}", key.name);
+            }
+        }
+    }
+}

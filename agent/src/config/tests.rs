@@ -1,0 +1,314 @@
+//! Whole configurations: from `fixtures/config`, from directories that are made for a test, and at random.
+
+use std::fs;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::batch::PartitionKey;
+use crate::config::key::{Effect, Kind};
+use crate::config::keys::KEYS;
+use crate::parse::{Format, JsonTypes, Parser};
+use crate::send::{Access, Keys, Role, Waits};
+use crate::source::InitialPosition;
+
+const FLOW: &str = r#"{ "filePattern": "/var/log/app.log", "kinesisStream": "app" }"#;
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn load_file(main: &Path) -> Result<Config, Problems> {
+    load(&Sources { main: main.to_path_buf(), drop_ins: None, state_directory: None })
+}
+
+fn load_fixture(name: &str) -> Config {
+    load_file(&repository().join("fixtures/config").join(name)).unwrap()
+}
+
+/// The JSON files of a directory of fixtures.
+fn fixtures(directory: &str) -> Vec<PathBuf> {
+    let directory = repository().join("fixtures/config").join(directory);
+    let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "json")).collect();
+    assert!(!files.is_empty());
+    files.sort();
+    files
+}
+
+/// Holds what was told of `file` against the text beside it.
+#[track_caller]
+fn check_told(file: &Path, problems: &[Problem]) {
+    let directory = format!("{}/", file.parent().unwrap().display());
+    let told: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    let told = told.replace(&directory, "");
+    let expected = fs::read_to_string(file.with_extension("txt")).unwrap_or_default();
+    assert_eq!(told, expected, "what is told of {}", file.display());
+}
+
+/// A directory that holds `agent.json` with these flows, and `agent.d` with these files.
+fn host(flows: &str, drop_ins: &[(&str, &str)]) -> TempDir {
+    let host = tempfile::tempdir().unwrap();
+    fs::write(host.path().join("agent.json"), format!("{{ \"flows\": [{flows}] }}")).unwrap();
+    fs::create_dir(host.path().join("agent.d")).unwrap();
+    for (name, text) in drop_ins {
+        fs::write(host.path().join("agent.d").join(name), text).unwrap();
+    }
+    host
+}
+
+fn load_host(host: &TempDir) -> Result<Config, Problems> {
+    let drop_ins = Some(host.path().join("agent.d"));
+    load(&Sources { main: host.path().join("agent.json"), drop_ins, state_directory: None })
+}
+
+#[test]
+fn a_good_configuration_loads_without_a_word() {
+    for file in fixtures("good") {
+        let config = load_file(&file).unwrap_or_else(|problems| unreachable!("{problems}"));
+        assert_eq!(config.warnings, [], "{}", file.display());
+    }
+}
+
+#[test]
+fn what_may_be_meant_otherwise_loads_with_a_warning() {
+    for file in fixtures("warned") {
+        let config = load_file(&file).unwrap_or_else(|problems| unreachable!("{problems}"));
+        check_told(&file, &config.warnings);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_everything_that_is() {
+    for file in fixtures("bad") {
+        let problems = load_file(&file).unwrap_err();
+        check_told(&file, problems.all());
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_the_access_log_of_httpd() {
+    let config = load_file(&repository().join("etc/agent.json")).unwrap();
+    assert_eq!(config.warnings, []);
+    let [flow] = config.flows.as_slice() else { unreachable!("{:?}", config.flows) };
+    assert_eq!(flow.id.as_str(), "kinesis:ApplicationLogInputStream:/etc/httpd/logs/*access_log*");
+    assert_eq!(flow.stream, "ApplicationLogInputStream");
+    assert!(matches!(flow.parser, Parser::Apache { format: Format::Combined, types: JsonTypes::Strings }));
+}
+
+#[test]
+fn without_a_word_everything_has_its_default() {
+    let config = load_fixture("good/minimal.json");
+    assert_eq!(config.agent.state_directory, Path::new("/var/lib/kinetail"));
+    assert_eq!(config.agent.max_memory_bytes, 32 << 20);
+    assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(10));
+    assert_eq!(config.agent.status_period, Some(Duration::from_secs(30)));
+    assert_eq!(config.agent.kinesis, Access::default());
+    let flow = &config.flows[0];
+    assert_eq!(flow.name, flow.id.as_str());
+    assert_eq!(flow.source.initial_position, InitialPosition::End);
+    assert_eq!(flow.source.rescan, Duration::from_secs(60));
+    assert!(matches!(flow.parser, Parser::Raw));
+    assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (500, 5 << 20));
+    assert_eq!(flow.batch.linger, Duration::from_secs(1));
+    assert_eq!(flow.batch.key, PartitionKey::Random);
+    assert_eq!(flow.batch.terminator.as_bytes(), b"\n");
+    assert_eq!(flow.waits, Waits::DEFAULT);
+}
+
+#[test]
+fn every_honoured_key_does_what_it_says() {
+    let config = load_fixture("good/every-honoured-key.json");
+    assert_eq!(config.agent.state_directory, Path::new("/var/lib/elsewhere"));
+    assert_eq!(config.agent.max_memory_bytes, 64 << 20);
+    assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(20));
+    assert_eq!(config.agent.status_period, Some(Duration::from_secs(60)));
+    let access = Access {
+        endpoint: Some("https://kinesis.example.net:4567".to_owned()),
+        region: Some("eu-west-1".to_owned()),
+        sts_endpoint: Some("sts.example.net".to_owned()),
+        keys: Some(Keys { id: "AKIAEXAMPLE".to_owned(), secret: "secret".to_owned() }),
+        role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/shipper".to_owned(),
+            external_id: Some("outside".to_owned()),
+        }),
+        ca_bundle: Some("/etc/pki/own.pem".into()),
+    };
+    assert_eq!(config.agent.kinesis, access);
+    let flow = &config.flows[0];
+    assert_eq!(flow.id.as_str(), "kinesis:access:/srv/*/logs/**/access.log");
+    assert_eq!(flow.name, "access");
+    assert_eq!(flow.source.initial_position, InitialPosition::Start);
+    assert_eq!(flow.source.rescan, Duration::from_secs(5));
+    assert!(matches!(flow.parser, Parser::Apache { format: Format::Common, types: JsonTypes::Native }));
+    assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));
+    assert_eq!(flow.batch.linger, Duration::from_millis(250));
+    assert_eq!(flow.batch.key, PartitionKey::Deterministic);
+    assert_eq!(flow.batch.terminator.as_bytes(), "…\n".as_bytes());
+    assert_eq!(flow.waits, Waits::new(Duration::from_millis(50), Duration::from_secs(5)).unwrap());
+}
+
+/// The fixture that the test above reads leaves no honoured key out.
+#[test]
+fn every_honoured_key_is_in_the_fixture_of_that_name() {
+    let text = fs::read_to_string(repository().join("fixtures/config/good/every-honoured-key.json")).unwrap();
+    for key in KEYS.iter().filter(|key| key.effect == Effect::Honoured) {
+        assert!(text.contains(&format!("\"{}\":", key.name)), "{} is missing", key.name);
+    }
+}
+
+#[test]
+fn what_the_java_agent_took_means_the_same() {
+    let config = load_fixture("good/as-the-java-agent-took-it.json");
+    assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(5));
+    assert_eq!(config.agent.status_period, None);
+    let flow = &config.flows[0];
+    assert_eq!(flow.batch.linger, Duration::from_secs(2));
+    assert_eq!(flow.batch.limits.bytes(), 0o10_000_000);
+    assert_eq!(flow.batch.terminator.as_bytes(), b"");
+    assert_eq!(flow.waits, Waits::new(Duration::from_millis(50), Duration::from_millis(50)).unwrap());
+}
+
+#[test]
+fn nobody_forgets_a_key_of_the_agent() {
+    let file = Path::new("agent.json");
+    let document = raw::parse(file, "{}").unwrap();
+    let mut section = Section::new(file, Holder::Agent, &document.root);
+    agent::agent(&mut section, None);
+    section.list("flows");
+    assert_eq!(section.unasked(), [""; 0]);
+}
+
+#[test]
+fn the_configuration_goes_before_the_environment_and_that_before_the_default() {
+    let named = repository().join("fixtures/config/good/every-honoured-key.json");
+    let silent = repository().join("fixtures/config/good/minimal.json");
+    for (main, expected) in [(named, "/var/lib/elsewhere"), (silent, "/run/state")] {
+        let sources = Sources { main, drop_ins: None, state_directory: Some("/run/state".into()) };
+        assert_eq!(load(&sources).unwrap().agent.state_directory, Path::new(expected));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused() {
+    let problems = load_file(Path::new("/nonexistent/agent.json")).unwrap_err();
+    assert_eq!(
+        problems.to_string(),
+        "/nonexistent/agent.json: cannot be read: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn drop_ins_add_their_flows_in_the_order_of_their_names() {
+    let flow = |stream: &str| {
+        format!(
+            "{{ \"flows\": [{{ \"filePattern\": \"/var/log/app.log\", \"kinesisStream\": \"{stream}\" }}] }}"
+        )
+    };
+    let host = host(FLOW, &[("20.json", &flow("c")), ("10.json", &flow("b"))]);
+    let config = load_host(&host).unwrap();
+    let streams: Vec<_> = config.flows.iter().map(|flow| flow.stream.as_str()).collect();
+    assert_eq!(streams, ["app", "b", "c"]);
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn drop_ins_that_cannot_be_used_are_passed_over_with_a_warning() {
+    let broken = [
+        ("a.json", "{"),
+        ("b.json", "{ \"flows\": null }"),
+        ("c.json", "{ \"kinesis.region\": \"eu-west-1\", \"flows\": [] }"),
+        ("d.json.rpmsave", "{}"),
+        (".e.json.swp", "{}"),
+    ];
+    let host = host(FLOW, &broken);
+    fs::create_dir(host.path().join("agent.d/f.json")).unwrap();
+    let config = load_host(&host).unwrap();
+    assert_eq!(config.flows.len(), 1);
+    let directory = format!("{}/agent.d/", host.path().display());
+    let told: Vec<_> =
+        config.warnings.iter().map(|warning| warning.to_string().replace(&directory, "")).collect();
+    assert_eq!(
+        told,
+        [
+            "a.json:1:1: warning: is not JSON: unterminated object; the file is passed over",
+            "b.json:1:3: warning: `flows` must be a list, not null; it is passed over",
+            "c.json:1:3: warning: `kinesis.region` has no effect here: only `flows` is read from this file",
+            "d.json.rpmsave: warning: is passed over: its name does not end in `.json`",
+        ]
+    );
+}
+
+#[test]
+fn a_drop_in_whose_flow_means_nothing_is_an_error() {
+    let host = host(FLOW, &[("a.json", "{ \"flows\": [{ \"kinesisStream\": \"b\" }] }")]);
+    let told = load_host(&host).unwrap_err().to_string();
+    assert_eq!(told, format!("{}/agent.d/a.json:1:13: this flow needs `filePattern`", host.path().display()));
+}
+
+#[test]
+fn drop_ins_alone_are_enough() {
+    let host = host("", &[("a.json", &format!("{{ \"flows\": [{FLOW}] }}"))]);
+    assert_eq!(load_host(&host).unwrap().flows.len(), 1);
+    fs::write(host.path().join("agent.json"), "{}").unwrap();
+    assert_eq!(load_host(&host).unwrap().flows.len(), 1);
+}
+
+/// A value that may or may not be right for a key of this kind.
+fn value(kind: Kind) -> BoxedStrategy<String> {
+    let wrong = prop::sample::select(vec!["null", "\"\"", "{}", "[]", "-1", "1e3", "true", "[1]", "[{}]"]);
+    let right: BoxedStrategy<String> = match kind {
+        Kind::Text | Kind::AnyText => "\"/?[a-z*]{1,4}\"".boxed(),
+        Kind::Flag => any::<bool>().prop_map(|flag| flag.to_string()).boxed(),
+        Kind::Number { least, most, .. } => {
+            let ends = prop_oneof![Just(least), Just(most), least..=most];
+            ends.prop_map(|number| number.to_string()).boxed()
+        }
+        Kind::Word(words) => prop::sample::select(words).prop_map(|word| format!("\"{word}\"")).boxed(),
+        Kind::Texts | Kind::Objects => Just("[]".to_owned()).boxed(),
+        Kind::Anything => Just("{}".to_owned()).boxed(),
+    };
+    prop_oneof![9 => right, 1 => wrong.prop_map(str::to_owned)].boxed()
+}
+
+/// The entries of an object that holds some of the keys.
+fn entries(holder: Holder, always: &'static str) -> impl Strategy<Value = String> {
+    let keys: Vec<_> =
+        KEYS.iter().filter(|key| key.holder == holder && key.effect == Effect::Honoured).collect();
+    let entry = prop::sample::select(keys)
+        .prop_flat_map(|key| value(key.kind).prop_map(move |value| format!(", \"{}\": {value}", key.name)));
+    prop::collection::vec(entry, 0..4).prop_map(move |entries| format!("{always}{}", entries.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// What loads, keeps every rule; what does not, says why.
+    #[test]
+    fn whatever_is_written_loads_by_the_rules_or_is_refused_with_a_reason(
+        agent in entries(Holder::Agent, "\"flows\": []"),
+        flows in prop::collection::vec(entries(Holder::Flow, "\"filePattern\": \"/a/b\", \"kinesisStream\": \"s\""), 1..4),
+    ) {
+        let flows: Vec<_> = flows.iter().map(|flow| format!("{{ {flow} }}")).collect();
+        let text = format!("{{ {agent}, \"flows\": [{}] }}", flows.join(", "));
+        let directory = tempfile::tempdir().unwrap();
+        let main = directory.path().join("agent.json");
+        fs::write(&main, text).unwrap();
+        match load_file(&main) {
+            Ok(config) => {
+                prop_assert_eq!(config.flows.len(), flows.len());
+                let share = config.agent.max_memory_bytes / flows.len();
+                for flow in &config.flows {
+                    prop_assert!(flow.batch.limits.bytes() * 3 <= share);
+                }
+                prop_assert!(config.warnings.iter().all(|problem| problem.severity == Severity::Warning));
+            }
+            Err(problems) => {
+                prop_assert!(problems.all().iter().any(|problem| problem.severity == Severity::Error));
+                prop_assert!(problems.all().iter().all(|problem| problem.spot.is_some()));
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! One flow's plain thread: files to batches.
+//!
+//! Everything between the disk and the channel to the network happens here, one step calling the next: no line ever
+//! crosses a thread. It stops reading when there is no memory or the channel is full: the files are the queue. (G5) But
+//! it never stops looking: a file that is rotated twice while the stream is away must be opened before its name is gone.
+//! (G1)
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::{Instant, timeout};
+
+use crate::batch::{Added, Batch, Batcher, Closed};
+use crate::budget::{Budget, Charge};
+use crate::loss::{Dropped, Reason};
+use crate::metrics::{Metric, Metrics};
+use crate::parse::Parser;
+use crate::position::Position;
+use crate::source::{Bell, Change, Chunk, Source};
+use crate::split::split;
+
+/// The steps in which a batch's memory is charged: small, so that a quiet flow holds little.
+const STEP: usize = 64 * 1024;
+
+/// What a step costs: the batch's bytes, and four thirds of them for the request's body in base64.
+const STEP_COST: usize = STEP + STEP / 3 * 4 + 2 * 1024;
+
+/// How long the reader waits for memory or for room in the channel before it looks after its files again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a reader gives to the network.
+#[derive(Debug)]
+pub(super) enum Parcel {
+    /// Records to send, and the memory they hold.
+    Batch(Batch, Option<Charge>),
+    /// Only lines that were dropped.
+    Dropped(Vec<Dropped>),
+    /// What became of a file.
+    Change(Change),
+}
+
+/// When the batches on their way were opened.
+#[derive(Debug, Default)]
+pub(super) struct OnTheWay(Mutex<BTreeMap<Instant, usize>>);
+
+impl OnTheWay {
+    fn add(&self, opened: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(opened).or_default() += 1;
+    }
+
+    pub(super) fn remove(&self, opened: Instant) {
+        let mut batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = batches.get_mut(&opened) {
+            *count -= 1;
+            if *count == 0 {
+                batches.remove(&opened);
+            }
+        }
+    }
+
+    /// When the oldest was opened.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().next().copied()
+    }
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) source: Source,
+    pub(super) bell: Arc<Bell>,
+    pub(super) parser: Parser,
+    pub(super) desk: Desk,
+}
+
+impl Reader {
+    /// Reads until it is told to stop; then sends on what it has read.
+    pub(super) fn run(mut self) {
+        while !self.bell.is_stopped() {
+            let now = Instant::now();
+            self.source.look(now);
+            self.source.changes().into_iter().for_each(|change| self.desk.forward(change, now));
+            // While the stream takes nothing there is no use in reading, but in looking there is.
+            if self.desk.flush() && !self.read(now) {
+                self.source.wait(self.desk.deadline(), now);
+            }
+            if self.desk.is_due(now) {
+                self.desk.close(now);
+            }
+        }
+        let now = Instant::now();
+        self.source.changes().into_iter().for_each(|change| self.desk.forward(change, now));
+        self.desk.close(now);
+        while !self.desk.flush() {}
+    }
+
+    /// Takes the next bytes of a file; says whether there were any.
+    fn read(&mut self, now: Instant) -> bool {
+        let chunk = self.source.read(now, |change| self.desk.forward(change, now));
+        let Some(chunk) = chunk else { return false };
+        let (file, taken) = (chunk.file(), self.desk.take(&chunk, &self.parser, now));
+        self.source.advance(file, taken.end, now);
+        if !taken.is_all {
+            self.source.read_again(file);
+        }
+        true
+    }
+}
+
+/// How far a chunk was taken.
+struct Taken {
+    /// Behind the last line that was.
+    end: Position,
+    /// Whether that is its last whole line. If not, there was no room for the rest.
+    is_all: bool,
+}
+
+/// Where lines become records and records batches, within the flow's memory.
+#[derive(Debug)]
+pub(super) struct Desk {
+    batcher: Batcher,
+    budget: Arc<Budget>,
+    /// Memory of the open batch, and how many bytes of its buffer that allows.
+    charge: Option<Charge>,
+    allowed: usize,
+    /// Closed, but not on its way yet: as long as there is anything, nothing more is taken.
+    outbox: VecDeque<Parcel>,
+    parcels: mpsc::Sender<Parcel>,
+    /// Where to wait for room in the channel.
+    runtime: Handle,
+    on_the_way: Arc<OnTheWay>,
+    metrics: Arc<Metrics>,
+    counts: Counts,
+}
+
+/// What was counted since the shared counters were last told.
+#[derive(Debug, Default)]
+struct Counts {
+    lines: u64,
+    bytes: u64,
+    records: u64,
+    unmatched: u64,
+    repaired: u64,
+    truncated: u64,
+}
+
+impl Desk {
+    pub(super) fn new(
+        batcher: Batcher,
+        budget: Arc<Budget>,
+        parcels: mpsc::Sender<Parcel>,
+        runtime: Handle,
+        on_the_way: Arc<OnTheWay>,
+        metrics: Arc<Metrics>,
+    ) -> Desk {
+        Desk {
+            batcher,
+            budget,
+            charge: None,
+            allowed: 0,
+            outbox: VecDeque::new(),
+            parcels,
+            runtime,
+            on_the_way,
+            metrics,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Makes records of the chunk's lines, as far as there is room.
+    fn take(&mut self, chunk: &Chunk<'_>, parser: &Parser, now: Instant) -> Taken {
+        let (mut covered, mut end, mut is_all) = (0, 0, true);
+        for line in split(chunk) {
+            let more = 2 * line.bytes().len();
+            if self.batcher.buffered() + more > self.allowed && !self.grow(more) {
+                self.cover(chunk, covered, end, now);
+                covered = end;
+                self.close(now);
+                if !self.flush() || !self.open(more) {
+                    is_all = false;
+                    break;
+                }
+            }
+            match parser.parse(&line, self.batcher.buffer()) {
+                Ok(record) => {
+                    let mut added = self.batcher.add(&record, now);
+                    if added == Added::Full {
+                        self.cover(chunk, covered, end, now);
+                        covered = end;
+                        self.close(now);
+                        if !self.flush() || !self.open(record.len()) {
+                            self.batcher.discard(&record);
+                            is_all = false;
+                            break;
+                        }
+                        added = self.batcher.add(&record, now);
+                    }
+                    self.counts.records += 1;
+                    self.counts.repaired += u64::from(record.is_repaired());
+                    self.counts.truncated += u64::from(added == Added::Cut);
+                }
+                Err(_) => self.counts.unmatched += 1,
+            }
+            self.counts.lines += 1;
+            end = line.end();
+        }
+        self.cover(chunk, covered, end, now);
+        self.counts.bytes += chunk.position(end).offset.since(chunk.start());
+        self.tell();
+        Taken { end: chunk.position(end), is_all }
+    }
+
+    /// Notes which bytes of the chunk the open batch stands for.
+    fn cover(&mut self, chunk: &Chunk<'_>, from: usize, to: usize, now: Instant) {
+        self.batcher.cover(chunk.file(), chunk.start().advance(from), chunk.position(to), now);
+    }
+
+    /// Gets memory for `more` bytes in the open batch, or for a new one; says whether there is any.
+    fn grow(&mut self, more: usize) -> bool {
+        let Some(charge) = &mut self.charge else { return self.open(more) };
+        let steps = more.div_ceil(STEP);
+        let grew = charge.try_grow(steps * STEP_COST);
+        if grew {
+            self.allowed += steps * STEP;
+        }
+        grew
+    }
+
+    /// Gets memory for a new batch with `first` bytes; waits a moment for it, and says whether there is any.
+    fn open(&mut self, first: usize) -> bool {
+        let steps = first.div_ceil(STEP).max(1);
+        self.charge = self.budget.charge(steps * STEP_COST, PATIENCE);
+        self.allowed = self.charge.as_ref().map_or(0, |_| steps * STEP);
+        self.charge.is_some()
+    }
+
+    /// Passes on what became of a file, behind everything that was read before.
+    fn forward(&mut self, change: Change, now: Instant) {
+        match change {
+            // The bytes are part of what the open batch stands for, so that their turn comes in order.
+            Change::Skipped(span) => self.batcher.cover(span.file(), span.start(), span.end(), now),
+            Change::Ended(_) => {
+                // Nothing of a file may follow its end.
+                self.close(now);
+                self.outbox.push_back(Parcel::Change(change));
+            }
+            Change::Known(_) => self.outbox.push_back(Parcel::Change(change)),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.batcher.deadline()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.batcher.is_full() || self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Closes the open batch.
+    fn close(&mut self, now: Instant) {
+        self.tell();
+        let charge = self.charge.take();
+        self.allowed = 0;
+        match self.batcher.close(now) {
+            Closed::Batch(batch) => {
+                self.on_the_way.add(batch.opened());
+                self.outbox.push_back(Parcel::Batch(batch, charge));
+            }
+            Closed::Dropped(dropped) => self.outbox.push_back(Parcel::Dropped(dropped)),
+            Closed::Nothing => {}
+        }
+    }
+
+    /// Sends on its way what is closed, and waits a moment for room; says whether all of it is.
+    fn flush(&mut self) -> bool {
+        while let Some(parcel) = self.outbox.pop_front() {
+            match self.parcels.try_send(parcel) {
+                Ok(()) => {}
+                // The other end is gone only when the deadline of a stop has passed: the checkpoint knows what was
+                // sent, and the rest is read again.
+                Err(TrySendError::Closed(_)) => self.outbox.clear(),
+                Err(TrySendError::Full(parcel)) => {
+                    self.outbox.push_front(parcel);
+                    let room =
+                        self.runtime.block_on(async { timeout(PATIENCE, self.parcels.reserve()).await });
+                    match room {
+                        Ok(Ok(room)) => {
+                            if let Some(parcel) = self.outbox.pop_front() {
+                                room.send(parcel);
+                            }
+                        }
+                        Ok(Err(_)) => self.outbox.clear(),
+                        Err(_) => return false,
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Tells the shared counters, before a batch can be acked that they do not know.
+    fn tell(&mut self) {
+        let counts = std::mem::take(&mut self.counts);
+        self.metrics.add(Metric::UnackedRecords, counts.records);
+        self.metrics.add(Metric::RepeatableRecords, counts.records);
+        self.metrics.add(Metric::LinesRead, counts.lines);
+        self.metrics.add(Metric::BytesRead, counts.bytes);
+        self.metrics.add(Metric::LinesDropped(Reason::Unmatched), counts.unmatched);
+        self.metrics.add(Metric::LinesRepaired, counts.repaired);
+        self.metrics.add(Metric::LinesTruncated, counts.truncated);
+    }
+}

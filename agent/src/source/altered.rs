@@ -1,0 +1,96 @@
+//! What is done where the bytes that were read are not in a file any more: it was truncated, rewritten, or its inode
+//! was used again.
+//!
+//! What was not read of them is looked for under other names, and counted where it is lost. (G1)
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::evidence;
+use super::files::Files;
+use super::identity::{Change as Altered, Verdict};
+use super::search;
+use crate::metrics::Metric;
+use crate::position::{FileId, Offset, Position};
+
+impl Files {
+    /// The bytes that were read are not in the file any more. Looks for what was not read of them under other names,
+    /// then begins the file anew; gives the files that may have bytes to read.
+    pub(crate) fn replace(&mut self, id: FileId, now: Instant) -> Vec<FileId> {
+        let Some(tailed) = self.table.get(id) else { return Vec::new() };
+        let known = tailed.generation(id);
+        let altered = match search::compare(&tailed.file, &known) {
+            Ok(Verdict::Changed(altered)) => altered,
+            // It changed back before it could be looked at: a writer in the middle of its work. Look again later.
+            Ok(_) => return Vec::new(),
+            Err(error) => {
+                self.refuse(&known.path, &error);
+                return Vec::new();
+            }
+        };
+        let offset = known.position.offset.to_raw();
+        let mut ready = Vec::new();
+        match search::find_copy(&known, self.settings.pattern.literal_prefix(), &self.table) {
+            Some((path, copy)) => {
+                self.metrics.add(Metric::FilesTruncated, 1);
+                info!(file = %path.display(), from = %known.path.display(), offset,
+                      "file was copied and truncated; reads the rest from its copy");
+                self.tell_cut(&path, known.size, copy.metadata.size());
+                let copy = self.table.admit(&path, copy, known.position, now);
+                let in_reach = self.settings.pattern.matches(&path);
+                self.table.edit(copy, |tailed| tailed.in_reach = in_reach);
+                self.mark_leaving(copy, now);
+                ready.push(copy);
+            }
+            None => self.tell_altered(&known.path, altered, known.size.saturating_sub(offset), offset),
+        }
+        ready.extend(self.begin_anew(id, now));
+        ready
+    }
+
+    /// Begins a file again, as what was read of it is not in it any more.
+    pub(super) fn begin_anew(&mut self, id: FileId, now: Instant) -> Option<FileId> {
+        let tailed = self.table.get(id)?;
+        let (known, in_reach, first) = (tailed.generation(id), tailed.in_reach, tailed.first);
+        let anew = evidence::look_again(&tailed.file, &known.identity);
+        self.table.forget(id);
+        let anew = anew.inspect_err(|error| self.refuse(&known.path, error)).ok()?;
+        // Where it was cut in the middle, it begins with bytes that were read; how many, nothing tells.
+        let was_cut =
+            first.len > 0 && evidence::read_head(&anew.file, first.len.into()).is_ok_and(|now| now == first);
+        if was_cut && known.position.offset != Offset::START {
+            self.metrics.add(Metric::FilesReread, 1);
+        }
+        let anew = self.table.admit(&known.path, anew, Position::default(), now);
+        self.table.edit(anew, |tailed| tailed.in_reach = in_reach);
+        Some(anew)
+    }
+
+    /// Says what is lost where a file is shorter now than it was, or than that of which it is the copy.
+    pub(super) fn tell_cut(&self, path: &Path, before: u64, size: u64) {
+        let lost = before.saturating_sub(size);
+        if lost > 0 {
+            self.metrics.add(Metric::BytesLost, lost);
+            error!(file = %path.display(), bytes = lost, "file became shorter, and what was not read of that is lost");
+        }
+    }
+
+    /// Says that a file is not what it was, and what is lost by that.
+    pub(super) fn tell_altered(&self, path: &Path, altered: Altered, unread: u64, offset: u64) {
+        self.metrics.add(Metric::FilesTruncated, 1);
+        self.metrics.add(Metric::BytesLost, unread);
+        let what = match altered {
+            Altered::Truncated => "file was truncated",
+            Altered::Rewritten => "file was rewritten in place",
+            Altered::Reused => "file is gone and its inode was used again",
+        };
+        if unread > 0 {
+            error!(file = %path.display(), offset, bytes = unread, "{what}, and what was not read of it is lost");
+        } else {
+            warn!(file = %path.display(), offset, "{what}; reads it from its beginning");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a file shows of itself, read for `source/identity.rs` to judge.
+//!
+//! Knows how to open and look, not what it means. Opens regular files only, never waits for a device or a pipe, and
+//! follows a link only to where its owner could have read too.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use super::identity::{Evidence, Inode, Original, Proof};
+use crate::position::{Head, Identity, Offset, Position, Tail};
+
+/// Why a file that was found is not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The system refuses.
+    #[error("could not open `{path}`")]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// A directory, pipe, socket or device.
+    #[error("`{path}` is not a regular file")]
+    NotRegular { path: PathBuf },
+    /// A link by somebody else to somewhere else: following it would show files to those who may not read them.
+    #[error("`{path}` is a link of another user that leads out of `{reach}`")]
+    ForeignLink { path: PathBuf, reach: PathBuf },
+}
+
+impl OpenError {
+    /// Whether nothing is there.
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            OpenError::Open { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            }
+            OpenError::NotRegular { .. } | OpenError::ForeignLink { .. } => false,
+        }
+    }
+}
+
+/// A file that is open, and how it looked then.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    pub(crate) metadata: Metadata,
+    pub(crate) identity: Identity,
+}
+
+/// Opens the regular file at `path`. A link must belong to root or to us, or lead to somewhere below `reach`.
+pub(crate) fn open(path: &Path, reach: &Path) -> Result<Opened, OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let link = std::fs::symlink_metadata(path).map_err(failed)?;
+    if link.is_symlink() {
+        let trusted = link.uid() == 0 || link.uid() == nix::unistd::geteuid().as_raw();
+        let within = || Some(path.canonicalize().ok()?.starts_with(reach.canonicalize().ok()?));
+        if !trusted && within() != Some(true) {
+            return Err(OpenError::ForeignLink { path: path.to_owned(), reach: reach.to_owned() });
+        }
+    }
+    // Not even opening a pipe or a device may wait; what was opened is what is looked at, not what the path said.
+    let file =
+        OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(OpenError::NotRegular { path: path.to_owned() });
+    }
+    let head = read_head(&file, Head::BYTES).map_err(failed)?;
+    let identity = Identity { device: metadata.dev(), inode: metadata.ino(), head };
+    Ok(Opened { file, metadata, identity })
+}
+
+/// What an open file, known by `identity`, looks like now.
+pub(crate) fn look_again(file: &File, identity: &Identity) -> io::Result<Opened> {
+    let (file, metadata) = (file.try_clone()?, file.metadata()?);
+    let head = read_head(&file, Head::BYTES)?;
+    Ok(Opened { file, metadata, identity: Identity { head, ..*identity } })
+}
+
+/// The head of `file` over its first `len` bytes, or over as many as it has.
+pub(crate) fn read_head(file: &File, len: usize) -> io::Result<Head> {
+    let mut bytes = [0; Head::BYTES];
+    let wanted = bytes.get_mut(..len.min(Head::BYTES)).unwrap_or_default();
+    let read = read_full_at(file, wanted, Offset::START)?;
+    Ok(Head::of(wanted.get(..read).unwrap_or_default()))
+}
+
+/// The proof of `offset` from what `file` holds there now; `None` if the file does not reach it.
+pub(crate) fn read_tail(file: &File, offset: Offset) -> io::Result<Option<Tail>> {
+    let len = usize::try_from(offset.to_raw()).unwrap_or(usize::MAX).min(Tail::BYTES);
+    let mut bytes = [0; Tail::BYTES];
+    let wanted = bytes.get_mut(..len).unwrap_or_default();
+    let read = read_full_at(file, wanted, Offset::from_raw(offset.to_raw() - len as u64))?;
+    Ok((read == len).then(|| Tail::of(wanted)))
+}
+
+/// Reads until `bytes` is full or the file ends.
+pub(crate) fn read_full_at(file: &File, bytes: &mut [u8], from: Offset) -> io::Result<usize> {
+    let mut read = 0;
+    while let Some(rest) = bytes.get_mut(read..)
+        && !rest.is_empty()
+    {
+        match file.read_at(rest, from.advance(read).to_raw()) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// What `found` shows beside a file known by `identity` and read up to `position`.
+pub(crate) fn beside(
+    found: &Opened,
+    identity: &Identity,
+    position: &Position,
+    original: Original,
+) -> io::Result<Evidence> {
+    let inode = match (found.identity.inode == identity.inode, found.identity.device == identity.device) {
+        (true, true) => Inode::Same,
+        (true, false) => Inode::OtherDevice,
+        (false, _) => Inode::Other,
+    };
+    let known = identity.head;
+    let head = match read_head(&found.file, usize::from(known.len))? {
+        head if head != known => Proof::Fails,
+        _ if known.is_whole() => Proof::Whole,
+        _ => Proof::Part,
+    };
+    let tail = match read_tail(&found.file, position.offset)? {
+        Some(tail) if tail == position.tail && usize::from(tail.len) == Tail::BYTES => Proof::Whole,
+        Some(tail) if tail == position.tail => Proof::Part,
+        Some(_) | None => Proof::Fails,
+    };
+    let reaches = found.metadata.size() >= position.offset.to_raw();
+    Ok(Evidence { inode, head, reaches, tail, begun: position.offset != Offset::START, original })
+}
+
+/// Whether `file` still holds what is known of it: its head, and the bytes before `position`.
+pub(crate) fn still_holds(file: &File, head: Head, position: &Position) -> io::Result<bool> {
+    Ok(read_head(file, usize::from(head.len))? == head
+        && read_tail(file, position.offset)? == Some(position.tail))
+}
+
+/// The end of `file`, if it is the beginning of `whole`, as far as its head and its last bytes can prove that.
+pub(crate) fn end_within(file: &Opened, whole: &File) -> io::Result<Option<Position>> {
+    let offset = Offset::from_raw(file.metadata.size());
+    let Some(tail) = read_tail(&file.file, offset)? else { return Ok(None) };
+    let is_beginning = file.identity.head.is_whole()
+        && read_head(whole, Head::BYTES)? == file.identity.head
+        && read_tail(whole, offset)? == Some(tail);
+    Ok(is_beginning.then_some(Position { offset, tail }))
+}
+
+/// The position behind the last newline of `file`, or its beginning if it has none.
+pub(crate) fn behind_last_newline(file: &File, size: u64) -> io::Result<Position> {
+    const STEP: usize = 64 * 1024;
+    let mut bytes = vec![0; STEP];
+    let mut end = size;
+    while end > 0 {
+        let start = end.saturating_sub(STEP as u64);
+        let len = usize::try_from(end - start).unwrap_or(STEP);
+        let wanted = bytes.get_mut(..len).unwrap_or_default();
+        let read = read_full_at(file, wanted, Offset::from_raw(start))?;
+        if let Some(newline) = memchr::memrchr(b'\n', wanted.get(..read).unwrap_or_default()) {
+            let offset = Offset::from_raw(start).advance(newline + 1);
+            return Ok(Position { offset, tail: read_tail(file, offset)?.unwrap_or_default() });
+        }
+        end = start;
+    }
+    Ok(Position::default())
+}

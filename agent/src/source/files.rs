@@ -1,0 +1,362 @@
+//! The files of one flow: who they are, how far each is read, and what became of them.
+//!
+//! Knows names, not patterns or notifications: it is told what was found. A name only leads to a file; the inode and
+//! the proofs of `identity` say which it is. A file that lost its name stays open until it is read to its end and
+//! nobody has written to it for the grace time. (G1, G3)
+
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::discover::Found;
+use super::evidence::{self, Opened};
+use super::search::{self, Origin};
+use super::table::{Table, Tailed, milliseconds};
+use super::tail::{Block, Read};
+use super::{Change, Settings};
+use crate::chain::Chain;
+use crate::metrics::{Metric, Metrics};
+use crate::position::{FileId, Head, Position, Span, Tail};
+
+/// The files of one flow.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(super) settings: Settings,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) table: Table,
+    /// Names that could not be opened, so that each is told once.
+    refused: BTreeSet<PathBuf>,
+}
+
+/// What one look has come upon.
+#[derive(Debug, Default)]
+struct Met {
+    files: BTreeSet<FileId>,
+    /// Files that may have bytes to read.
+    ready: Vec<FileId>,
+    /// What is there but could not be looked at.
+    unseen: Vec<PathBuf>,
+}
+
+impl Met {
+    fn add(&mut self, files: impl IntoIterator<Item = FileId>) {
+        for id in files {
+            self.files.insert(id);
+            self.ready.push(id);
+        }
+    }
+}
+
+impl Files {
+    pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Files {
+        Files { settings, metrics, table: Table::new(), refused: BTreeSet::new() }
+    }
+
+    /// What became of files since it was last asked.
+    pub(crate) fn changes(&mut self) -> Vec<Change> {
+        self.table.changes()
+    }
+
+    pub(crate) fn by_path(&self, path: &Path) -> Option<FileId> {
+        self.table.by_path(path)
+    }
+
+    pub(crate) fn path(&self, id: FileId) -> &Path {
+        self.table.get(id).map_or(Path::new("?"), |tailed| &tailed.path)
+    }
+
+    /// Files held open.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Bytes that are not read yet.
+    pub(crate) fn behind(&self) -> u64 {
+        self.table.behind()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = FileId> {
+        self.table.iter().map(|(id, _)| id)
+    }
+
+    /// Files that are leaving and not finished.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = FileId> {
+        self.table.iter().filter(|(_, tailed)| tailed.leaving && !tailed.finished).map(|(id, _)| id)
+    }
+
+    /// Compares what was found with what is known; gives the files that may have bytes to read.
+    pub(crate) fn look(&mut self, found: &Found, now: Instant) -> Vec<FileId> {
+        for (path, error) in &found.troubles {
+            self.refuse(path, error);
+        }
+        // What is known comes first, so that a copy is held beside what its original is now.
+        let mut met = Met::default();
+        let mut unknown = Vec::new();
+        for path in &found.files {
+            match std::fs::metadata(path) {
+                Ok(metadata) if self.meet(path, &metadata, &mut met, now).is_some() => {}
+                Ok(_) => unknown.push(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.refuse(path, &error);
+                    met.unseen.push(path.clone());
+                }
+            }
+        }
+        // What cannot be looked at is not gone.
+        met.unseen.extend(found.troubles.iter().map(|(path, _)| path.clone()));
+        let is_lost = |(id, tailed): &(FileId, &Tailed)| {
+            !met.files.contains(id) && !met.unseen.iter().any(|unseen| tailed.path.starts_with(unseen))
+        };
+        let lost: Vec<FileId> = self.table.iter().filter(is_lost).map(|(id, _)| id).collect();
+        lost.into_iter().for_each(|id| self.lose(id, &mut met, now));
+        for path in unknown {
+            if let Some(opened) = self.open(path) {
+                self.identify(path, opened, &mut met, now);
+            }
+        }
+        self.refused
+            .retain(|path| found.files.contains(path) || found.troubles.iter().any(|(bad, _)| bad == path));
+        met.ready
+    }
+
+    pub(super) fn known(&self, metadata: &Metadata) -> Option<FileId> {
+        self.table.by_inode(metadata.dev(), metadata.ino())
+    }
+
+    /// A name leads to this inode. If that is a known file, notes its name and size.
+    fn meet(&mut self, path: &Path, metadata: &Metadata, met: &mut Met, now: Instant) -> Option<FileId> {
+        let id = self.known(metadata)?;
+        // Of several names for one file one counts, so that it does not seem to be renamed.
+        if !met.files.insert(id) {
+            return Some(id);
+        }
+        self.table.edit(id, |tailed| tailed.in_reach = true);
+        if self.path(id) != path && !leads_to(self.path(id), metadata) {
+            info!(file = %path.display(), from = %self.path(id).display(), file_id = id.to_raw(), "file was renamed");
+            self.table.rename(id, path);
+            self.mark_leaving(id, now);
+        }
+        self.look_at(id, metadata, met, now);
+        Some(id)
+    }
+
+    /// Reads on in a file where there is more, and begins it anew where what was read is not in it any more.
+    fn look_at(&mut self, id: FileId, metadata: &Metadata, met: &mut Met, now: Instant) {
+        match self.measure(id, metadata, now) {
+            Ok(true) => {
+                let is_at_end = |tailed: &Tailed| tailed.size == tailed.position().offset.to_raw();
+                met.ready.extend(self.table.get(id).is_some_and(|tailed| !is_at_end(tailed)).then_some(id));
+            }
+            Ok(false) => met.add(self.replace(id, now)),
+            Err(error) => self.refuse_file(id, &error),
+        }
+    }
+
+    /// Notes how large a file is, if it still holds what is known of it, and says whether it does.
+    fn measure(&mut self, id: FileId, metadata: &Metadata, now: Instant) -> io::Result<bool> {
+        let Some(tailed) = self.table.get(id) else { return Ok(true) };
+        let (size, modified, position) = (metadata.size(), milliseconds(metadata), tailed.position());
+        if (size, modified) == (tailed.size, tailed.modified) {
+            return Ok(true);
+        }
+        if !evidence::still_holds(&tailed.file, tailed.identity.head, &position)? {
+            return Ok(false);
+        }
+        self.tell_cut(&tailed.path, tailed.size, size);
+        self.table.edit(id, |tailed| {
+            if size > tailed.size {
+                tailed.active = now;
+            }
+            (tailed.size, tailed.modified) = (size, modified);
+        });
+        self.grow_head(id);
+        Ok(true)
+    }
+
+    /// Takes up a file with an unknown inode: a new one, or a copy of one that is known.
+    fn identify(&mut self, path: &Path, opened: Opened, met: &mut Met, now: Instant) {
+        // The name may have led elsewhere a moment ago.
+        if self.meet(path, &opened.metadata, met, now).is_some() {
+            return;
+        }
+        let position = match search::origin(&opened, &self.table) {
+            Ok(Origin::Beside) => return,
+            Ok(Origin::Copied(origin, position)) => {
+                info!(file = %path.display(), from = %self.path(origin).display(), offset = position.offset.to_raw(),
+                      "file is a copy; goes on in it");
+                let size = self.table.get(origin).map_or(0, |tailed| tailed.size);
+                self.tell_cut(path, size, opened.metadata.size());
+                // Where it was moved, the original holds nothing that its copy does not; else it was begun again.
+                let is_moved = |tailed: &Tailed| {
+                    evidence::still_holds(&tailed.file, tailed.identity.head, &position).unwrap_or(false)
+                };
+                if self.table.get(origin).is_some_and(is_moved) {
+                    self.table.forget(origin);
+                } else {
+                    met.add(self.begin_anew(origin, now));
+                }
+                position
+            }
+            Ok(Origin::Remembered(position)) => {
+                info!(file = %path.display(), offset = position.offset.to_raw(), "file is known; goes on in it");
+                position
+            }
+            Ok(Origin::Unclear) => {
+                self.metrics.add(Metric::FilesReread, 1);
+                warn!(file = %path.display(), "may be a copy of what is read, but cannot be told; reads all of it");
+                Position::default()
+            }
+            Ok(Origin::None) => Position::default(),
+            Err(error) => return self.refuse(path, &error),
+        };
+        let id = self.table.admit(path, opened, position, now);
+        info!(file = %path.display(), file_id = id.to_raw(), "found new file");
+        met.add([id]);
+    }
+
+    /// No name of the pattern leads to this file any more. It is closed when it is finished and not found once more:
+    /// in the middle of a rotation, a name may be missed by one look.
+    fn lose(&mut self, id: FileId, met: &mut Met, now: Instant) {
+        let Some(tailed) = self.table.get(id) else { return };
+        let metadata = match tailed.file.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return self.refuse_file(id, &error),
+        };
+        if tailed.finished && !tailed.in_reach && metadata.size() == tailed.size {
+            return self.table.forget(id);
+        }
+        self.table.edit(id, |tailed| {
+            if tailed.in_reach || tailed.finished {
+                (tailed.in_reach, tailed.finished, tailed.active) = (false, false, now);
+            }
+        });
+        self.mark_leaving(id, now);
+        self.look_at(id, &metadata, met, now);
+    }
+
+    /// Its name was taken from it: it will come to an end.
+    pub(super) fn mark_leaving(&mut self, id: FileId, now: Instant) {
+        let began = self.table.edit(id, |tailed| {
+            let began = !tailed.leaving;
+            if began {
+                (tailed.leaving, tailed.active) = (true, now);
+            }
+            began
+        });
+        if began == Some(true) {
+            self.metrics.add(Metric::FilesRotated, 1);
+            info!(file = %self.path(id).display(), file_id = id.to_raw(),
+                  "file was renamed, removed or replaced; reads it to its end");
+        }
+    }
+
+    /// Whether a file is to be taken for finished when it has nothing to read.
+    fn is_over(&self, tailed: &Tailed, now: Instant) -> bool {
+        tailed.leaving && now.saturating_duration_since(tailed.active) >= self.settings.grace
+    }
+
+    /// Reads on in a file.
+    pub(crate) fn read(&mut self, id: FileId, block: &mut Block, now: Instant) -> io::Result<Read> {
+        let Some(tailed) = self.table.get(id) else { return Ok(Read::End) };
+        // Nothing is heard of a writer that still has the file open; it is not over while he writes.
+        if tailed.leaving && !self.measure(id, &tailed.file.metadata()?, now)? {
+            return Ok(Read::Changed);
+        }
+        let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
+        let read = self.table.edit(id, |tailed| {
+            let read = tailed.cursor.read(&tailed.file, block, last)?;
+            if let Read::Bytes(extent) = &read {
+                tailed.size = tailed.size.max(extent.end());
+            }
+            Ok(read)
+        });
+        read.unwrap_or(Ok(Read::End))
+    }
+
+    /// Everything before `position` is dealt with.
+    pub(crate) fn advance(&mut self, id: FileId, position: Position, now: Instant) {
+        self.table.edit(id, |tailed| {
+            tailed.size = tailed.size.max(position.offset.to_raw());
+            tailed.cursor.advance(position);
+            (tailed.active, tailed.finished) = (now, false);
+        });
+        self.grow_head(id);
+    }
+
+    /// The head grows with the file until it is whole.
+    fn grow_head(&mut self, id: FileId) {
+        let Some(tailed) = self.table.get(id) else { return };
+        let known = tailed.identity.head;
+        let len = usize::try_from(tailed.size).unwrap_or(Head::BYTES).min(Head::BYTES);
+        if usize::from(known.len) < len
+            && let Ok(head) = evidence::read_head(&tailed.file, len)
+            && let Ok(first) = evidence::read_head(&tailed.file, Tail::BYTES)
+        {
+            self.table.edit(id, |tailed| (tailed.identity.head, tailed.first) = (head, first));
+            self.table.tell(id);
+        }
+    }
+
+    /// Skips NUL bytes up to `position`.
+    pub(crate) fn skip(&mut self, id: FileId, position: Position, now: Instant) {
+        let start = self.table.get(id).map(|tailed| tailed.position().offset);
+        if let Some(span) = start.and_then(|start| Span::new(id, start, position)) {
+            self.metrics.add(Metric::NulBytesSkipped, span.bytes());
+            self.table.tell_skipped(span);
+        }
+        self.advance(id, position, now);
+    }
+
+    /// There is nothing to read now. A file that is leaving may be finished by that.
+    pub(crate) fn at_end(&mut self, id: FileId, now: Instant) {
+        let Some(tailed) = self.table.get(id) else { return };
+        if !self.is_over(tailed, now) {
+            return;
+        }
+        if !tailed.finished {
+            info!(file = %tailed.path.display(), file_id = id.to_raw(),
+                  offset = tailed.position().offset.to_raw(), "finished file");
+            self.table.edit(id, |tailed| tailed.finished = true);
+        }
+    }
+
+    pub(super) fn open(&mut self, path: &Path) -> Option<Opened> {
+        match evidence::open(path, self.settings.pattern.literal_prefix()) {
+            Ok(opened) => {
+                self.refused.remove(path);
+                Some(opened)
+            }
+            // It was there when the directory was listed; now it is not, which is no trouble.
+            Err(error) if error.is_absence() => None,
+            Err(error) => {
+                self.refuse(path, &error);
+                None
+            }
+        }
+    }
+
+    /// Tells once that an open file is not read, and why.
+    pub(super) fn refuse_file(&mut self, id: FileId, error: &(dyn std::error::Error + 'static)) {
+        let path = self.path(id).to_owned();
+        self.refuse(&path, error);
+    }
+
+    /// Tells once that a file is not read, and why.
+    pub(super) fn refuse(&mut self, path: &Path, error: &(dyn std::error::Error + 'static)) {
+        if self.refused.insert(path.to_owned()) {
+            warn!(file = %path.display(), error = %Chain(error), "does not read file; will try again");
+        }
+    }
+}
+
+/// Whether the name still leads to the inode.
+fn leads_to(path: &Path, inode: &Metadata) -> bool {
+    std::fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (inode.dev(), inode.ino()))
+}

@@ -1,0 +1,100 @@
+//! Where a flow's files are when it starts, and from where each is read.
+//!
+//! Everything that is there is taken up before the first byte is read; from then on `files` keeps watch over it. (G2)
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use super::discover::Found;
+use super::evidence;
+use super::files::Files;
+use super::search;
+use super::{InitialPosition, Resume};
+use crate::metrics::Metric;
+use crate::position::{FileId, Generation, Position};
+
+impl Files {
+    /// Takes up the files of the last run where they are now, then those that are new; gives all that may have
+    /// bytes to read, the oldest first.
+    pub(crate) fn start(&mut self, resume: Resume, found: &Found, now: Instant) -> Vec<FileId> {
+        match resume {
+            Resume::FirstStart => found.files.iter().for_each(|path| self.begin(path, now)),
+            Resume::From(known) => {
+                known.iter().for_each(|generation| self.resume(generation, found, now));
+                self.look(found, now);
+            }
+        }
+        let mut ready: Vec<(i64, FileId)> =
+            self.table.iter().map(|(id, tailed)| (tailed.modified, id)).collect();
+        ready.sort_unstable();
+        ready.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Takes up a file that is there at the flow's first start.
+    fn begin(&mut self, path: &Path, now: Instant) {
+        let Some(opened) = self.open(path) else { return };
+        // Of several names for one file the first counts.
+        if self.known(&opened.metadata).is_some() {
+            return;
+        }
+        let position = match self.settings.initial_position {
+            InitialPosition::Start => Ok(Position::default()),
+            InitialPosition::End => evidence::behind_last_newline(&opened.file, opened.metadata.size()),
+        };
+        match position {
+            Ok(position) => {
+                self.table.admit(path, opened, position, now);
+            }
+            Err(error) => self.refuse(path, &error),
+        }
+    }
+
+    /// Finds a file of the last run again, and goes on in it.
+    fn resume(&mut self, known: &Generation, found: &Found, now: Instant) {
+        let (path, position) = (&known.path, known.position);
+        let offset = position.offset.to_raw();
+        let unread = known.size.saturating_sub(offset);
+        match search::find(known, &found.files, self.settings.pattern.literal_prefix()) {
+            search::Outcome::Same(at, opened) => match self.known(&opened.metadata) {
+                // Two files of the last run are one now, its copy: it is read from where the less read one was.
+                Some(id)
+                    if self
+                        .table
+                        .get(id)
+                        .is_some_and(|tailed| position.offset < tailed.position().offset) =>
+                {
+                    self.table.edit(id, |tailed| tailed.cursor.advance(position));
+                    self.table.tell(id);
+                }
+                Some(_) => {}
+                None => {
+                    self.tell_cut(&at, known.size, opened.metadata.size());
+                    let id = self.table.admit(&at, *opened, position, now);
+                    info!(file = %at.display(), file_id = id.to_raw(), offset, "goes on in file");
+                    let in_reach = self.settings.pattern.matches(&at);
+                    self.table.edit(id, |tailed| tailed.in_reach = in_reach);
+                    if at != *path {
+                        self.mark_leaving(id, now);
+                    }
+                }
+            },
+            search::Outcome::Altered(altered) => {
+                self.tell_altered(path, altered, unread, offset);
+                self.table.remember(known.clone());
+            }
+            search::Outcome::Unreadable(error) => {
+                self.refuse(path, &error);
+                self.table.remember(known.clone());
+            }
+            search::Outcome::Gone if unread > 0 => {
+                self.metrics.add(Metric::BytesLost, unread);
+                error!(file = %path.display(), offset, bytes = unread,
+                       "file is gone, and what was not read of it is lost");
+            }
+            search::Outcome::Gone => info!(file = %path.display(), offset, "file is gone, read to its end"),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Where a file of the last run, or what a truncation took away, is now.
+//!
+//! Looks in the directory where the file was last seen, at every regular file, whether the pattern leads there or
+//! not: with an exact name, `access_log.1` is outside it. Proofs decide, not names.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::discover::is_compressed;
+use super::evidence::{self, OpenError, Opened};
+use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
+use super::table::Table;
+use crate::position::{FileId, Generation, Head, Position};
+
+/// What became of a file of the last run.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It, or its copy, is here.
+    Same(PathBuf, Box<Opened>),
+    /// Its inode is there, but holds something else.
+    Altered(Change),
+    /// Something is where it was last seen, but cannot be looked at.
+    Unreadable(OpenError),
+    /// Nowhere.
+    Gone,
+}
+
+/// Finds `known` among `found` and beside its last path.
+pub(crate) fn find(known: &Generation, found: &[PathBuf], reach: &Path) -> Outcome {
+    let mut altered = None;
+    let mut copy = None;
+    let mut unreadable = None;
+    // Its last path first: most files have not moved.
+    let beside = std::iter::once_with(|| neighbours(&known.path)).flatten();
+    let candidates = std::iter::once(known.path.clone()).chain(found.iter().cloned()).chain(beside);
+    for path in candidates {
+        let opened = match evidence::open(&path, reach) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if path == known.path && !error.is_absence() {
+                    unreadable = Some(error);
+                }
+                continue;
+            }
+        };
+        let Ok(evidence) = evidence::beside(&opened, &known.identity, &known.position, Original::Gone) else {
+            continue;
+        };
+        match judge(&evidence) {
+            Verdict::Same => return Outcome::Same(path, Box::new(opened)),
+            Verdict::Changed(change) => altered = Some(change),
+            Verdict::Copy => copy = copy.or(Some((path, opened))),
+            Verdict::CopyBeside | Verdict::Unclear | Verdict::Unrelated => {}
+        }
+    }
+    match (copy, altered, unreadable) {
+        (Some((path, opened)), _, _) => Outcome::Same(path, Box::new(opened)),
+        (None, Some(change), _) => Outcome::Altered(change),
+        (None, None, Some(error)) => Outcome::Unreadable(error),
+        (None, None, None) => Outcome::Gone,
+    }
+}
+
+/// Finds the copy of `known`, which was truncated or rewritten itself, among the files that are not in `table`.
+pub(super) fn find_copy(known: &Generation, reach: &Path, table: &Table) -> Option<(PathBuf, Opened)> {
+    neighbours(&known.path).into_iter().find_map(|path| {
+        let opened = evidence::open(&path, reach).ok()?;
+        if table.by_inode(opened.metadata.dev(), opened.metadata.ino()).is_some() {
+            return None;
+        }
+        let evidence = evidence::beside(&opened, &known.identity, &known.position, Original::Gone).ok()?;
+        (judge(&evidence) == Verdict::Copy).then_some((path, opened))
+    })
+}
+
+/// Where the bytes of a file come from whose inode is unknown.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// From nowhere that is known: it is new.
+    None,
+    /// From this open file, which does not hold them itself any more and was read up to here.
+    Copied(FileId, Position),
+    /// From a file that was removed; up to here it is read.
+    Remembered(Position),
+    /// From a file that is still whole: nothing is to be read of a copy.
+    Beside,
+    /// Perhaps from a file that is known; it is too short to tell.
+    Unclear,
+}
+
+/// Finds which of the files that are known `opened` is a copy of.
+pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
+    let mut origin = Origin::None;
+    for (id, tailed) in table.iter() {
+        let position = tailed.position();
+        if !may_be_copy(opened, &tailed.identity.head) {
+            continue;
+        }
+        let is_whole = evidence::still_holds(&tailed.file, tailed.identity.head, &position)?;
+        let metadata = tailed.file.metadata()?;
+        let is_removed = metadata.nlink() == 0;
+        let is_moved = is_removed && is_whole && metadata.size() <= opened.metadata.size();
+        if is_whole && let Some(end) = evidence::end_within(opened, &tailed.file)? {
+            return Ok(match (is_removed, is_moved) {
+                (_, true) => Origin::Copied(id, position),
+                // More was written to it after it was copied: it is read to its end, and its copy from where that ends.
+                (true, false) => Origin::Remembered(end),
+                (false, false) => Origin::Beside,
+            });
+        }
+        let original = if is_whole && !is_moved { Original::Whole } else { Original::Gone };
+        match judge(&evidence::beside(opened, &tailed.identity, &position, original)?) {
+            Verdict::Copy => origin = Origin::Copied(id, position),
+            // A copy that is more than its original holds what the original does not.
+            Verdict::Unclear | Verdict::CopyBeside if matches!(origin, Origin::None) => {
+                origin = Origin::Unclear;
+            }
+            Verdict::Unclear
+            | Verdict::CopyBeside
+            | Verdict::Same
+            | Verdict::Changed(_)
+            | Verdict::Unrelated => {}
+        }
+    }
+    for past in table.past().filter(|past| may_be_copy(opened, &past.identity.head)) {
+        if !matches!(origin, Origin::None | Origin::Unclear) {
+            break;
+        }
+        // An inode is used again after a file's end, so that its number proves nothing.
+        let evidence = evidence::beside(opened, &past.identity, &past.position, Original::Gone)?;
+        match judge(&Evidence { inode: Inode::Other, ..evidence }) {
+            Verdict::Copy => origin = Origin::Remembered(past.position),
+            Verdict::Unclear => origin = Origin::Unclear,
+            Verdict::CopyBeside | Verdict::Same | Verdict::Changed(_) | Verdict::Unrelated => {}
+        }
+    }
+    Ok(origin)
+}
+
+/// What an open file is now, beside what was `known` of it.
+pub(super) fn compare(file: &File, known: &Generation) -> io::Result<Verdict> {
+    let opened = evidence::look_again(file, &known.identity)?;
+    Ok(judge(&evidence::beside(&opened, &known.identity, &known.position, Original::Gone)?))
+}
+
+/// Whether a file can be a copy of one that begins with `known`: a cheap look before the proofs are read.
+fn may_be_copy(found: &Opened, known: &Head) -> bool {
+    let head = &found.identity.head;
+    known.len > 0 && (head == known || (!known.is_whole() && head.len >= known.len))
+}
+
+/// The other plain files of a file's directory. Compressed ones hold other bytes than they stand for.
+fn neighbours(path: &Path) -> Vec<PathBuf> {
+    let Some(entries) = path.parent().and_then(|directory| std::fs::read_dir(directory).ok()) else {
+        return Vec::new();
+    };
+    let files =
+        entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let mut paths: Vec<PathBuf> = files
+        .map(|entry| entry.path())
+        .filter(|other| other != path && !is_compressed(other.as_os_str()))
+        .collect();
+    paths.sort_unstable();
+    paths
+}

@@ -1,0 +1,125 @@
+//! Starting: for the first time, and where the last run left off.
+
+use std::os::unix::fs::symlink;
+
+use super::super::{InitialPosition, Resume};
+use super::stage::Stage;
+use crate::metrics::Metric;
+
+/// `log` with `one` is read and safe, and the agent is down; `act` happens, it starts again, and this comes.
+#[track_caller]
+fn check(pattern: &str, act: impl FnOnce(&mut Stage), expected: &[&str], lost: u64) {
+    let mut stage = Stage::new(pattern, InitialPosition::Start, &[("log", "one\n")]);
+    stage.read_all();
+    act(&mut stage);
+    stage.stop_and_start();
+    stage.came.clear();
+    stage.read_all();
+    assert_eq!(stage.texts(), expected);
+    assert_eq!(stage.counted(Metric::BytesLost), lost);
+}
+
+#[test]
+fn at_the_first_start_the_initial_position_counts() {
+    for (initial_position, expected) in [
+        (InitialPosition::Start, &["one\n", "new\n", "two\n"][..]),
+        (InitialPosition::End, &["new\n", "begun\n"]),
+    ] {
+        let mut stage = Stage::new("log*", initial_position, &[("log", "one\n")]);
+        if initial_position == InitialPosition::End {
+            stage = Stage::new("log*", initial_position, &[("log", "one\nbeg")]);
+            stage.append("log", "un\n");
+        } else {
+            stage.append("log", "two\n");
+        }
+        stage.append("log.new", "new\n");
+        stage.read_all();
+        let mut came = stage.texts();
+        came.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(came, expected);
+    }
+}
+
+#[test]
+fn after_that_every_file_that_appeared_is_read_from_its_beginning() {
+    let mut stage = Stage::new("log*", InitialPosition::End, &[("log", "one\n")]);
+    let known = stage.known();
+    stage.append("log", "two\n");
+    stage.append("log.new", "new\n");
+    stage.restart(known);
+    stage.read_all();
+    assert_eq!(stage.texts(), ["two\n", "new\n"]);
+    stage.restart_from(Resume::From(Vec::new()));
+    stage.read_all();
+    assert_eq!(stage.texts(), ["two\n", "new\n", "one\n", "two\n", "new\n"]);
+}
+
+#[test]
+fn a_file_goes_on_where_it_was_safe() {
+    check("log", |stage| stage.append("log", "two\n"), &["two\n"], 0);
+}
+
+#[test]
+fn a_file_that_was_renamed_meanwhile_is_found_beside_its_old_name() {
+    let act = |stage: &mut Stage| {
+        stage.append("log", "two\n");
+        stage.rename("log", "old-log");
+        stage.append("log", "three\n");
+    };
+    check("log", act, &["two\n", "three\n"], 0);
+}
+
+#[test]
+fn a_file_that_was_emptied_meanwhile_is_read_from_its_beginning() {
+    check("log", |stage| stage.rewrite("log", "new\n"), &["new\n"], 0);
+}
+
+#[test]
+fn what_went_unread_meanwhile_is_counted() {
+    let act = |stage: &mut Stage| {
+        stage.append("log", "two\n");
+        stage.look();
+        stage.remove("log");
+    };
+    check("log", act, &[], 4);
+}
+
+#[test]
+fn what_cannot_be_read_at_the_start_is_neither_lost_nor_new_later() {
+    let text = "line\n".repeat(300);
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", &text)]);
+    stage.read_all();
+    stage.append("log", "unread\n");
+    stage.look();
+    stage.rename("log", "../hidden");
+    symlink("/proc/self/mem", stage.path("log")).unwrap();
+    stage.stop_and_start();
+    assert_eq!(stage.counted(Metric::BytesLost), 0);
+    stage.remove("log");
+    stage.rename("../hidden", "log");
+    stage.came.clear();
+    stage.read_all();
+    assert_eq!(stage.texts(), ["unread\n"]);
+}
+
+#[test]
+fn two_files_that_are_one_now_are_read_from_where_the_less_read_one_was() {
+    let text = "line\n".repeat(300);
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &text)]);
+    stage.look();
+    stage.read(250);
+    stage.books.ack(1);
+    let early = stage.known();
+    stage.read_all();
+    stage.books.ack(1);
+    let mut known = stage.known();
+    known.extend(early);
+    stage.copy("log", "log.1");
+    stage.remove("log");
+    stage.came.clear();
+    stage.restart(known);
+    stage.read_all();
+    assert_eq!(stage.came.len(), 50);
+}

@@ -1,0 +1,290 @@
+//! Directory notifications to hints. The only place that knows inotify.
+//!
+//! A hint says "look there", nothing more: every line must come out if none ever arrives. Watches are never
+//! recursive; events only mark a directory; what the reading itself causes is ignored; a queue that ran over or a
+//! table of watches that is full means "look at everything".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tracing::warn;
+
+use crate::chain::Chain;
+
+/// How many names are kept in mind for a reader that is busy. More mean that it is to look at everything.
+const HINTS: usize = 4096;
+
+/// Where to look.
+#[derive(Debug, Default)]
+pub(crate) struct Hints {
+    /// Something was lost: look at everything.
+    pub(crate) everything: bool,
+    /// Directories in which a name came, went or changed.
+    pub(crate) changed: BTreeSet<PathBuf>,
+    /// Files that were written to.
+    pub(crate) grown: BTreeSet<PathBuf>,
+}
+
+impl Hints {
+    fn is_empty(&self) -> bool {
+        !self.everything && self.changed.is_empty() && self.grown.is_empty()
+    }
+}
+
+/// Wakes one flow's reader: when there is a hint, or when it is to stop.
+#[derive(Debug, Default)]
+pub struct Bell {
+    state: Mutex<State>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    hints: Hints,
+    stopped: bool,
+}
+
+impl Bell {
+    /// Tells the reader to stop.
+    pub fn stop(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.rung.notify_all();
+    }
+
+    /// Whether the reader is to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopped
+    }
+
+    /// Takes the hints that have come; does not wait.
+    pub(crate) fn hints(&self) -> Hints {
+        std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).hints)
+    }
+
+    /// Waits for a hint, at most for `patience`; then for `gather` more, so that a trickle of lines is read at once
+    /// and not line by line. A call to stop ends both.
+    pub(crate) fn wait(&self, patience: Duration, gather: Duration) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, timeout) = self
+            .rung
+            .wait_timeout_while(state, patience, |state| state.hints.is_empty() && !state.stopped)
+            .unwrap_or_else(PoisonError::into_inner);
+        if !timeout.timed_out() {
+            drop(self.rung.wait_timeout_while(state, gather, |state| !state.stopped));
+        }
+    }
+
+    fn ring(&self, hint: impl FnOnce(&mut Hints)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_empty = state.hints.is_empty();
+        hint(&mut state.hints);
+        if state.hints.changed.len() + state.hints.grown.len() > HINTS {
+            state.hints = Hints { everything: true, ..Hints::default() };
+        }
+        if was_empty && !state.hints.is_empty() {
+            drop(state);
+            self.rung.notify_one();
+        }
+    }
+}
+
+/// The watches of one flow.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    /// Which directory, by device and inode, was watched under a name. A directory that went and came back has its old
+    /// name, but no watch.
+    watched: BTreeMap<PathBuf, (u64, u64)>,
+    /// Directories that could not be watched, so that each is told once.
+    refused: BTreeSet<PathBuf>,
+}
+
+impl Watch {
+    /// Watches for `bell`. Where the system has no notification left to give, there are no hints, and
+    /// [`Watch::is_complete`] says so.
+    pub(crate) fn new(bell: &Arc<Bell>) -> Watch {
+        let bell = Arc::clone(bell);
+        let watcher = notify::recommended_watcher(move |event| hear(&bell, event));
+        let watcher = watcher
+            .inspect_err(|error| {
+                warn!(error = %Chain(error), "no file notifications (see the sysctl fs.inotify.max_user_instances); \
+                      will look every second instead");
+            })
+            .ok();
+        Watch { watcher, watched: BTreeMap::new(), refused: BTreeSet::new() }
+    }
+
+    /// Watches exactly `directories`; says whether one was not watched until now: then they must be listed again, as
+    /// what appeared in it before was not heard.
+    pub(crate) fn follow(&mut self, directories: &[PathBuf]) -> bool {
+        let wanted: BTreeSet<PathBuf> = directories.iter().cloned().collect();
+        let Some(watcher) = &mut self.watcher else { return false };
+        let gone = self.watched.keys().filter(|path| !wanted.contains(*path)).cloned().collect::<Vec<_>>();
+        for path in gone {
+            // A directory that is gone took its watch with it; then there is nothing to remove.
+            watcher.unwatch(&path).ok();
+            self.watched.remove(&path);
+        }
+        let mut added = false;
+        for path in &wanted {
+            // One that is gone by now is found missing by the next look.
+            let Ok(metadata) = fs::metadata(path) else { continue };
+            let identity = (metadata.dev(), metadata.ino());
+            match self.watched.get(path) {
+                Some(known) if *known == identity => continue,
+                Some(_) => drop(watcher.unwatch(path)),
+                None => {}
+            }
+            match watcher.watch(path, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    added = true;
+                    self.refused.remove(path);
+                    self.watched.insert(path.clone(), identity);
+                }
+                Err(error) => {
+                    self.watched.remove(path);
+                    if self.refused.insert(path.clone()) {
+                        warn!(file = %path.display(), error = %Chain(&error),
+                              "could not watch directory (see the sysctl fs.inotify.max_user_watches); \
+                               will look every second instead");
+                    }
+                }
+            }
+        }
+        self.refused.retain(|path| wanted.contains(path));
+        added
+    }
+
+    /// Whether every directory is watched.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.watcher.is_some() && self.refused.is_empty()
+    }
+}
+
+/// Turns an event into a hint.
+fn hear(bell: &Bell, event: notify::Result<notify::Event>) {
+    let Ok(event) = event else {
+        bell.ring(|hints| hints.everything = true);
+        return;
+    };
+    if event.need_rescan() {
+        bell.ring(|hints| hints.everything = true);
+        return;
+    }
+    let directories = || event.paths.iter().filter_map(|path| path.parent().map(Path::to_owned));
+    match event.kind {
+        // Our own opening and reading raise these.
+        EventKind::Access(_) => {}
+        EventKind::Modify(ModifyKind::Data(_)) => {
+            bell.ring(|hints| hints.grown.extend(event.paths.iter().cloned()))
+        }
+        // The path of a removed directory's own event is the directory itself.
+        EventKind::Create(_)
+        | EventKind::Remove(_)
+        | EventKind::Modify(_)
+        | EventKind::Any
+        | EventKind::Other => bell.ring(|hints| {
+            hints.changed.extend(directories());
+            hints.changed.extend(event.paths.iter().cloned());
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[track_caller]
+    fn check(act: impl FnOnce(&Path), heard: impl Fn(&Hints, &Path) -> bool) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        fs::write(root.join("old"), "x").unwrap();
+        let bell = Arc::new(Bell::default());
+        let mut watch = Watch::new(&bell);
+        assert!(watch.follow(std::slice::from_ref(&root)));
+        act(&root);
+        bell.wait(PATIENCE, Duration::from_millis(50));
+        let hints = bell.hints();
+        assert!(heard(&hints, &root), "{hints:?}");
+    }
+
+    #[test]
+    fn a_new_file_is_heard() {
+        check(|root| fs::write(root.join("new"), "x").unwrap(), |hints, root| hints.changed.contains(root));
+    }
+
+    #[test]
+    fn growth_is_heard_as_growth_only() {
+        check(
+            |root| {
+                let mut file = fs::OpenOptions::new().append(true).open(root.join("old")).unwrap();
+                std::io::Write::write_all(&mut file, b"more\n").unwrap();
+            },
+            |hints, root| hints.grown.contains(&root.join("old")) && hints.changed.is_empty(),
+        );
+    }
+
+    #[test]
+    fn reading_is_not_heard() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        fs::write(&path, "x").unwrap();
+        let bell = Arc::new(Bell::default());
+        let mut watch = Watch::new(&bell);
+        watch.follow(&[directory.path().to_owned()]);
+        fs::read(&path).unwrap();
+        // The write comes after the read, so when it is heard the read would have been heard too.
+        fs::write(directory.path().join("marker"), "x").unwrap();
+        bell.wait(PATIENCE, Duration::from_millis(50));
+        let hints = bell.hints();
+        assert!(!hints.changed.contains(&path), "{hints:?}");
+        assert!(hints.changed.contains(directory.path()), "{hints:?}");
+    }
+
+    #[test]
+    fn a_directory_that_went_and_came_back_is_watched_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = directory.path().join("logs");
+        fs::create_dir(&logs).unwrap();
+        let bell = Arc::new(Bell::default());
+        let mut watch = Watch::new(&bell);
+        assert!(watch.follow(std::slice::from_ref(&logs)));
+        assert!(!watch.follow(std::slice::from_ref(&logs)));
+        // The old one stays, so that the new one cannot have its inode.
+        #[expect(clippy::disallowed_methods, reason = "the test rotates a directory")]
+        fs::rename(&logs, directory.path().join("old")).unwrap();
+        fs::create_dir(&logs).unwrap();
+        assert!(watch.follow(std::slice::from_ref(&logs)));
+        bell.hints();
+        fs::write(logs.join("new"), "x").unwrap();
+        bell.wait(PATIENCE, Duration::from_millis(50));
+        assert!(bell.hints().changed.contains(&logs));
+    }
+
+    #[test]
+    fn too_many_hints_are_one() {
+        let bell = Bell::default();
+        for number in 0..=HINTS {
+            bell.ring(|hints| hints.grown.extend([PathBuf::from(format!("/{number}"))]));
+        }
+        let hints = bell.hints();
+        assert!(hints.everything && hints.grown.is_empty());
+    }
+
+    #[test]
+    fn a_bell_that_is_stopped_does_not_wait() {
+        let bell = Bell::default();
+        bell.stop();
+        bell.wait(Duration::from_secs(3600), Duration::from_secs(3600));
+        assert!(bell.is_stopped());
+    }
+}

@@ -1,0 +1,136 @@
+//! What a gigabyte of access log costs: the built agent, seen from outside, against an endpoint on loopback.
+//!
+//! ```text
+//!   lines ─▶ data ─▶ file ─▶ the agent ─ TLS ─▶ endpoint ─▶ http ─▶ records (json, lines) ─▶ books
+//!                               │                                                             │
+//!                             usage ──────────────────▶ figures ◀──────────────────────── balance
+//! ```
+//!
+//! [`lines`] makes a log in which every line proves itself, [`data`] puts it on disk. [`agent`] runs the built binary
+//! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`idle`] and [`steady`] each
+//! measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. The endpoint's CPU does not count, but it shares the cores
+//! and is therefore kept cheap: no tree is built of a request, and no record costs an allocation.
+
+mod agent;
+mod books;
+mod catchup;
+mod data;
+mod endpoint;
+mod figures;
+mod http;
+mod idle;
+mod json;
+mod lines;
+mod options;
+mod records;
+mod steady;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use crate::figures::{Run, Table};
+use crate::options::{Options, What};
+
+/// Measures, and says with the exit code whether the figures count.
+fn main() -> ExitCode {
+    match measure(&Options::parse(), &mut std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If nobody can be told, the exit code still says it.
+            drop(writeln!(std::io::stderr(), "bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures as often as asked, and prints what came out.
+fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
+    let binary = match &options.agent {
+        Some(binary) => {
+            binary.canonicalize().with_context(|| format!("there is no agent `{}`", binary.display()))?
+        }
+        None => kinetail_tests::binary::agent()?.to_owned(),
+    };
+    let dir = tempfile::tempdir().context("failed to make a temporary directory")?;
+    let mut measure_once = prepare(options, &binary, dir.path())?;
+    let mut runs = Vec::new();
+    for _ in 0..options.runs {
+        let run = measure_once()?;
+        if options.json {
+            writeln!(out, "{}", run.to_json())?;
+        }
+        runs.push(run);
+    }
+    writeln!(out, "{}\n{}", Table(&runs), size(&binary, dir.path())?)?;
+    Ok(())
+}
+
+/// Makes what the measurement needs; returns what measures once.
+fn prepare<'a>(
+    options: &'a Options,
+    binary: &'a Path,
+    dir: &Path,
+) -> anyhow::Result<Box<dyn FnMut() -> anyhow::Result<Run> + 'a>> {
+    let Options { format, seed, .. } = *options;
+    Ok(match &options.what {
+        What::Catchup(wanted) => {
+            let path = wanted.data.clone().unwrap_or_else(|| dir.join("access.log"));
+            let log = data::prepare(&path, seed, wanted.size)?;
+            let path = path.canonicalize().context("failed to find the log")?;
+            Box::new(move || catchup::run(binary, &path, log, format))
+        }
+        What::Idle { secs } => {
+            let watched = Duration::from_secs(u64::from(*secs));
+            Box::new(move || idle::run(binary, format, seed, watched))
+        }
+        What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
+    })
+}
+
+/// How large the agent is on disk, with and without its symbols.
+fn size(binary: &Path, dir: &Path) -> anyhow::Result<String> {
+    let megabytes = |path: &Path| {
+        let bytes =
+            fs::metadata(path).with_context(|| format!("failed to look at `{}`", path.display()))?.len();
+        anyhow::Ok(format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10))
+    };
+    let stripped = dir.join("stripped");
+    let strip = Command::new("strip").arg("-o").arg(&stripped).arg(binary).stderr(Stdio::null()).status();
+    let without_symbols = match strip {
+        Ok(status) if status.success() => megabytes(&stripped)?,
+        Ok(_) | Err(_) => "unknown, as `strip` is absent or fails".to_owned(),
+    };
+    Ok(format!("`{}`: {}, without symbols {without_symbols}", binary.display(), megabytes(binary)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole way over TLS, with the endpoint's own certificate in `caBundle`: a figure comes out only if the
+    /// endpoint has seen every byte of every line.
+    #[track_caller]
+    fn check(format: &str) {
+        let line = ["bench", "catchup", "--size", "20m", "--format", format];
+        let mut out = Vec::new();
+        measure(&Options::parse_from(line), &mut out).unwrap();
+        let table = String::from_utf8(out).unwrap();
+        assert!(table.contains("| cpu_s_per_gb |"), "{table}");
+    }
+
+    #[test]
+    fn raw_lines_arrive_whole_over_tls() {
+        check("raw");
+    }
+
+    #[test]
+    fn json_arrives_whole_over_tls() {
+        check("json");
+    }
+}

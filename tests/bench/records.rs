@@ -1,0 +1,311 @@
+//! What the agent sends: the records of a PutRecords request, the answer to it, and the line in each record.
+//!
+//! Pure. Does not know which lines are awaited; [`crate::books`] does.
+
+use std::fmt::Write as _;
+
+use crate::json::{Json, JsonError, Text};
+use crate::lines::{self, Foreign};
+
+/// What the records are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// The lines as they are.
+    Raw,
+    /// One JSON object a line, with the fields of the combined log format.
+    Json,
+}
+
+/// Why a record is none of the log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// The data is not in base64.
+    #[error("its data is not base64")]
+    Base64,
+    /// The record should be JSON and is not.
+    #[error("it is not the JSON of a line")]
+    Json(#[source] JsonError),
+    /// The record is not UTF-8, as JSON must be.
+    #[error("it is not UTF-8")]
+    Utf8,
+    /// There is no line of ours in it.
+    #[error("its line is not one of the log's")]
+    Line(#[source] Foreign),
+}
+
+/// The fields of a combined line in their order, each with what stands before it in the line.
+const FIELDS: [(&[u8], &[u8]); 9] = [
+    (b"host", b""),
+    (b"ident", b" "),
+    (b"authuser", b" "),
+    (b"datetime", b" ["),
+    (b"request", b"] \""),
+    (b"response", b"\" "),
+    (b"bytes", b" "),
+    (b"referer", b" \""),
+    (b"agent", b"\" \""),
+];
+/// How the sequence numbers of answers begin; with eight digits more they are as long as the service's.
+const SEQUENCE: &str = "496453280174093268459201738465920174638520174639";
+/// What stands behind the last field.
+const LINE_END: &[u8] = b"\"\n";
+
+/// The data of every record of a PutRecords request in the JSON 1.1 protocol, still in base64.
+///
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>
+pub(crate) fn put_records(body: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
+    let mut data = Vec::new();
+    let mut json = Json::new(body);
+    json.object(|json, key| match key.as_written() {
+        b"Records" => json.array(|json| {
+            data.push(record_data(json)?);
+            Ok(())
+        }),
+        b"StreamName" | b"StreamARN" => json.string().map(drop),
+        _ => Err(JsonError::Members),
+    })?;
+    json.end()?;
+    Ok(data)
+}
+
+/// The data of one entry of a request, which has a partition key too.
+fn record_data<'a>(json: &mut Json<'a>) -> Result<&'a [u8], JsonError> {
+    let (mut data, mut partition_key) = (None, None);
+    json.object(|json, key| {
+        let place = match key.as_written() {
+            b"Data" => &mut data,
+            b"PartitionKey" => &mut partition_key,
+            _ => return Err(JsonError::Members),
+        };
+        *place = Some(json.string()?.as_written());
+        Ok(())
+    })?;
+    partition_key.filter(|key| !key.is_empty()).and(data).ok_or(JsonError::Members)
+}
+
+/// Writes the answer that takes `count` records; it is as long as the service's own.
+pub(crate) fn append_answer(answer: &mut String, count: usize) {
+    answer.push_str(r#"{"FailedRecordCount":0,"Records":["#);
+    for nth in 0..count {
+        let comma = if nth == 0 { "" } else { "," };
+        write!(
+            answer,
+            r#"{comma}{{"SequenceNumber":"{SEQUENCE}{nth:08}","ShardId":"shardId-000000000000"}}"#
+        )
+        .expect("a string takes all that is written to it");
+    }
+    answer.push_str("]}");
+}
+
+/// Finds the line in a record. Keeps its buffers, so that a record costs no allocation.
+pub(crate) struct Unpacker {
+    form: Form,
+    decoded: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl Unpacker {
+    /// For records of one form.
+    pub(crate) fn new(form: Form) -> Unpacker {
+        Unpacker { form, decoded: Vec::new(), line: Vec::new() }
+    }
+
+    /// The sequence number of the line in a record, if every byte of the line is in it.
+    pub(crate) fn sequence(&mut self, base64: &[u8]) -> Result<u64, RecordError> {
+        self.decoded.resize(base64_simd::STANDARD.estimated_decoded_length(base64.len()), 0);
+        let decoded = base64_simd::STANDARD
+            .decode(base64, base64_simd::Out::from_slice(&mut self.decoded))
+            .map_err(|_| RecordError::Base64)?;
+        let line: &[u8] = match self.form {
+            Form::Raw => decoded,
+            Form::Json => {
+                str::from_utf8(decoded).map_err(|_| RecordError::Utf8)?;
+                self.line.clear();
+                append_line(decoded, &mut self.line).map_err(RecordError::Json)?;
+                &self.line
+            }
+        };
+        lines::sequence(line).map_err(RecordError::Line)
+    }
+}
+
+/// Puts the line together again from the fields of its JSON, where `null` stands for `-`, so that its checksum judges
+/// every field.
+fn append_line(record: &[u8], line: &mut Vec<u8>) -> Result<(), JsonError> {
+    let mut values: [Option<Option<Text<'_>>>; FIELDS.len()] = [None; FIELDS.len()];
+    // One record is one line of JSON, with its newline.
+    let object = record.strip_suffix(b"\n").ok_or(JsonError::Expected(b'\n'))?;
+    let mut json = Json::new(object);
+    json.object(|json, key| {
+        let place = FIELDS.iter().zip(&mut values).find(|((name, _), _)| *name == key.as_written());
+        let (_, value) = place.ok_or(JsonError::Members)?;
+        match value.replace(json.string_or_null()?) {
+            None => Ok(()),
+            Some(_) => Err(JsonError::Members),
+        }
+    })?;
+    json.end()?;
+    for ((_, before), value) in FIELDS.iter().zip(values) {
+        line.extend_from_slice(before);
+        match value.ok_or(JsonError::Members)? {
+            Some(text) => text.append_to(line)?,
+            None => line.push(b'-'),
+        }
+    }
+    line.extend_from_slice(LINE_END);
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::lines::Lines;
+
+    /// The request that carries `records`.
+    pub(crate) fn request(records: &[Vec<u8>]) -> Vec<u8> {
+        let entry = |data: &Vec<u8>| serde_json::json!({"Data": base64_simd::STANDARD.encode_to_string(data), "PartitionKey": "12"});
+        let records: Vec<_> = records.iter().map(entry).collect();
+        serde_json::json!({"StreamName": "bench", "Records": records}).to_string().into_bytes()
+    }
+
+    /// The first `count` lines of a log.
+    pub(crate) fn log(count: usize) -> Vec<Vec<u8>> {
+        let mut lines = Lines::seeded(1);
+        let one = |_| {
+            let mut line = Vec::new();
+            lines.append(&mut line);
+            line
+        };
+        (0..count).map(one).collect()
+    }
+
+    /// The JSON of a line, made by another way than the agent's and the reader's: by serde_json, from the fields that
+    /// a look for the separators finds.
+    fn json(line: &[u8]) -> Vec<u8> {
+        let line = str::from_utf8(line).unwrap().strip_suffix("\"\n").unwrap();
+        let (caller, rest) = line.split_once(" [").unwrap();
+        let (datetime, rest) = rest.split_once("] \"").unwrap();
+        let mut caller = caller.splitn(3, ' ');
+        let mut from_end = rest.rsplitn(3, "\" \"");
+        let (agent, referer_and_before) = (from_end.next().unwrap(), from_end.next().unwrap());
+        assert_eq!(from_end.next(), None, "{line}");
+        let (numbers, referer) = referer_and_before.rsplit_once(" \"").unwrap();
+        let (request, numbers) = numbers.rsplit_once("\" ").unwrap();
+        let (response, bytes) = numbers.split_once(' ').unwrap();
+        let value = |text: &str| (text != "-").then(|| text.to_owned());
+        let mut record = serde_json::to_vec(&serde_json::json!({
+            "host": caller.next(), "ident": caller.next().and_then(value), "authuser": caller.next().and_then(value),
+            "datetime": datetime, "request": value(request), "response": value(response), "bytes": value(bytes),
+            "referer": value(referer), "agent": value(agent),
+        }))
+        .unwrap();
+        record.push(b'\n');
+        record
+    }
+
+    /// The record that a line of the log makes in a form.
+    fn record(form: Form, line: &[u8]) -> Vec<u8> {
+        match form {
+            Form::Raw => line.to_vec(),
+            Form::Json => json(line),
+        }
+    }
+
+    #[track_caller]
+    fn check(form: Form, record: &[u8], expected: Result<u64, RecordError>) {
+        let found = Unpacker::new(form).sequence(base64_simd::STANDARD.encode_to_string(record).as_bytes());
+        assert_eq!(found, expected, "{}", record.escape_ascii());
+    }
+
+    #[test]
+    fn every_line_of_the_log_is_found_in_its_record() {
+        for (line, number) in log(5_000).iter().zip(1..) {
+            for form in [Form::Raw, Form::Json] {
+                check(form, &record(form, line), Ok(number));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_in_the_other_form_is_foreign() {
+        let line = log(1).remove(0);
+        check(Form::Json, &line, Err(RecordError::Json(JsonError::Expected(b'{'))));
+        check(Form::Raw, &json(&line), Err(RecordError::Line(Foreign::Changed)));
+    }
+
+    #[test]
+    fn a_record_without_its_newline_is_foreign() {
+        let line = log(1).remove(0);
+        check(Form::Raw, line.strip_suffix(b"\n").unwrap(), Err(RecordError::Line(Foreign::NotOneLine)));
+        let json = json(&line);
+        check(
+            Form::Json,
+            json.strip_suffix(b"\n").unwrap(),
+            Err(RecordError::Json(JsonError::Expected(b'\n'))),
+        );
+    }
+
+    #[test]
+    fn json_with_a_wrong_absent_repeated_or_unknown_field_is_foreign() {
+        let with = |from: &str, to: &str| {
+            let text = String::from_utf8(json(&log(1).remove(0))).unwrap();
+            assert!(text.contains(from), "{text}");
+            text.replacen(from, to, 1).into_bytes()
+        };
+        check(
+            Form::Json,
+            &with(r#""ident":null"#, r#""ident":"x""#),
+            Err(RecordError::Line(Foreign::Changed)),
+        );
+        check(Form::Json, &with(r#""ident":null,"#, ""), Err(RecordError::Json(JsonError::Members)));
+        check(Form::Json, &with(r#""ident":"#, r#""host":"#), Err(RecordError::Json(JsonError::Members)));
+        check(Form::Json, &with(r#""ident":"#, r#""owner":"#), Err(RecordError::Json(JsonError::Members)));
+    }
+
+    #[test]
+    fn wrong_base64_is_noticed() {
+        for text in ["!", "a", "QUJD=", "QUJ D", "QUI"] {
+            assert_eq!(
+                Unpacker::new(Form::Raw).sequence(text.as_bytes()),
+                Err(RecordError::Base64),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_falls_into_its_records() {
+        let lines = log(3);
+        let body = request(&lines);
+        let mut unpacker = Unpacker::new(Form::Raw);
+        let found: Vec<_> =
+            put_records(&body).unwrap().into_iter().map(|data| unpacker.sequence(data)).collect();
+        assert_eq!(found, [Ok(1), Ok(2), Ok(3)]);
+    }
+
+    #[test]
+    fn a_request_that_the_service_would_refuse_is_refused() {
+        for body in [
+            "",
+            "{",
+            r#"{"Records":[{"Data":"QQ=="}]}"#,
+            r#"{"Records":[{"PartitionKey":"1"}]}"#,
+            r#"{"Records":[{"Data":"QQ==","PartitionKey":""}]}"#,
+            r#"{"Rows":[]}"#,
+            r#"{"Records":[]}{}"#,
+        ] {
+            assert!(put_records(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_answer_has_one_entry_for_each_record() {
+        let mut answer = String::new();
+        append_answer(&mut answer, 500);
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["FailedRecordCount"], 0);
+        let entries = answer["Records"].as_array().unwrap();
+        assert_eq!(entries.len(), 500);
+        assert!(entries.iter().all(|entry| entry["SequenceNumber"].as_str().unwrap().len() == 56));
+    }
+}

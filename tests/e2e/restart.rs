@@ -1,0 +1,200 @@
+//! What a restart costs: after `kill -9` repeats within the published bound (G2), after SIGTERM nothing (G3), and never
+//! a line (G1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use kinetail_tests::agent::Agent;
+use kinetail_tests::crash;
+use kinetail_tests::endpoint::Throughput;
+use kinetail_tests::faults::Request;
+use kinetail_tests::oracle;
+use kinetail_tests::scene::Scene;
+use kinetail_tests::wait;
+use kinetail_tests::writer::{self, Load, Writer};
+use serde_json::json;
+
+/// Lines a second of the load.
+const RATE: u32 = 5000;
+/// Kills at moments that nobody has prepared.
+const RANDOM_KILLS: usize = 20;
+/// Kills while the stream keeps silent about what it took, so that what is published can be checked exactly.
+const HELD_KILLS: usize = 6;
+/// The longest that an agent lives under random kills; half of it on average.
+const LIFE_MILLIS: u64 = 1400;
+/// How long a checkpoint, or the metrics, may be in the making: what happened after they were drawn up and before the
+/// file was written does not stand in them.
+const IN_THE_MAKING: Duration = Duration::from_millis(250);
+
+async fn scene() -> Result<Scene> {
+    let scene = Scene::new(Throughput::Unlimited, 4).await?;
+    let keys = json!({
+        "dataProcessingOptions": [{ "optionName": "LOGTOJSON", "logFormat": "COMBINEDAPACHELOG" }],
+    });
+    Ok(scene.on(|host| host.with_flow("access_log", keys)))
+}
+
+/// What a kill may cost, and when the next agent was started.
+struct Kill {
+    /// The most records that may come again by the endpoint's books, if they were kept up to the kill.
+    by_endpoint: Option<u64>,
+    /// The most by what the agent had published.
+    by_metric: u64,
+    /// From here on the next agent speaks.
+    next: SystemTime,
+}
+
+/// Kills without warning.
+async fn kill(scene: &Scene, agent: Agent) -> Result<Kill> {
+    agent.kill()?;
+    scene.faults.quiet().await?;
+    // Killed before its first checkpoint, nothing is covered; before it published, nothing is told.
+    let covered = drawn_up(&scene.host.state("checkpoint"));
+    let told = drawn_up(&scene.host.state("metrics.prom"));
+    let published =
+        scene.host.metrics()?.map_or(Ok(0), |metrics| metrics.sum("kinetail_repeatable_records"))?;
+    let (by_endpoint, since_told) =
+        scene.faults.look(|requests| (taken_beyond(requests, covered), taken_since(requests, told)));
+    Ok(Kill { by_endpoint: Some(by_endpoint), by_metric: published + since_told, next: SystemTime::now() })
+}
+
+/// The moment that a file of the agent's state tells of.
+fn drawn_up(path: &Path) -> SystemTime {
+    let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+    written.map_or(SystemTime::UNIX_EPOCH, |written| written - IN_THE_MAKING)
+}
+
+/// Records that the endpoint took from requests that came since then: what was published then cannot know of them.
+fn taken_since(requests: &[Request], then: SystemTime) -> u64 {
+    let entries =
+        requests.iter().filter(|request| request.arrived >= then).flat_map(|request| &request.entries);
+    entries.map(|entry| u64::from(entry.taken)).sum()
+}
+
+/// Records that the endpoint took and that a checkpoint of that moment cannot cover.
+///
+/// Everything that was not answered then is not covered, nor what stands behind it in the file, answered or not: the
+/// safe offset never steps over a gap. Lines are numbered in file order, so one number separates the two.
+fn taken_beyond(requests: &[Request], covered: SystemTime) -> u64 {
+    let open = requests.iter().filter(|request| request.answered.is_none_or(|answered| answered >= covered));
+    let first = open.flat_map(numbers).min().unwrap_or(u64::MAX);
+    let taken: BTreeSet<u64> = requests
+        .iter()
+        .flat_map(|request| request.entries.iter())
+        .filter(|entry| entry.taken)
+        .filter_map(|entry| writer::number(&entry.data))
+        .filter(|number| *number >= first)
+        .collect();
+    taken.len() as u64
+}
+
+fn numbers(request: &Request) -> impl Iterator<Item = u64> {
+    request.entries.iter().filter_map(|entry| writer::number(&entry.data))
+}
+
+/// How many records of each life the endpoint took again: in a later one, which its kill has cost, or in the same.
+///
+/// A record that comes for the third time is owed to the kill between the second and the third.
+fn repeats(requests: &[Request], kills: &[Kill]) -> (Vec<u64>, u64) {
+    let mut cost = vec![0; kills.len() + 1];
+    let mut within = 0;
+    let mut taken = BTreeMap::new();
+    for request in requests {
+        let life = kills.iter().take_while(|kill| kill.next <= request.arrived).count();
+        for entry in request.entries.iter().filter(|entry| entry.taken) {
+            match taken.insert(entry.data.as_slice(), life) {
+                None => {}
+                Some(before) if before == life => within += 1,
+                Some(before) => *cost.get_mut(before).expect("every life has a place") += 1,
+            }
+        }
+    }
+    (cost, within)
+}
+
+/// Waits until this agent has had records accepted.
+async fn at_work(scene: &Scene, agent: &Agent) -> Result<()> {
+    let since = agent.started();
+    wait::until("records are accepted", wait::LONG, async || {
+        let is = |request: &Request| request.arrived >= since && request.answered.is_some();
+        Ok(scene.faults.look(|requests| requests.last().is_some_and(is)).then_some(()))
+    })
+    .await
+    .with_context(|| scene.host.agent_log())
+}
+
+#[tokio::test]
+async fn a_kill_costs_no_line_and_repeats_within_the_bound() -> Result<()> {
+    let scene = scene().await?;
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let path = scene.host.log("access_log");
+    let load = Load::start(Writer::open(&path)?, RATE);
+    let mut agent = scene.host.start()?;
+    let mut kills = Vec::new();
+    for round in 0..RANDOM_KILLS + HELD_KILLS {
+        // Every agent may die before it has done anything, but those that are held have something to hold.
+        let life = Duration::from_millis(random.u64(..LIFE_MILLIS));
+        load.run(life).await;
+        if round < RANDOM_KILLS {
+            kills.push(kill(&scene, agent).await?);
+        } else {
+            at_work(&scene, &agent).await?;
+            let by_metric = crash::kill_at_published_bound(&scene.host, &scene.faults, agent).await?;
+            kills.push(Kill { by_endpoint: None, by_metric, next: SystemTime::now() });
+        }
+        agent = scene.host.start()?;
+    }
+    at_work(&scene, &agent).await?;
+    load.stop().await?;
+
+    let expected = oracle::records([&path])?;
+    scene.delivered(expected.iter().map(Vec::as_slice)).await.with_context(|| format!("seed {seed}"))?;
+    scene.host.metrics()?.context("nothing is published")?.balance()?;
+    agent.stop().await?;
+
+    let (cost, within) = scene.faults.look(|requests| repeats(requests, &kills));
+    ensure!(within == 0, "seed {seed}: {within} repeats without a kill");
+    for (round, (kill, repeats)) in kills.iter().zip(&cost).enumerate() {
+        let Kill { by_endpoint, by_metric, .. } = kill;
+        let within = by_endpoint.is_none_or(|bound| *repeats <= bound) && repeats <= by_metric;
+        ensure!(
+            within,
+            "seed {seed}: kill {round} cost {repeats} repeats; {by_endpoint:?} by the endpoint, {by_metric} published"
+        );
+        // What was taken in silence must come again, or the bound was never put to the test.
+        ensure!(by_endpoint.is_some() || *repeats > 0, "seed {seed}: kill {round} cost nothing");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_under_load_costs_nothing_at_all() -> Result<()> {
+    let scene = scene().await?;
+    let path = scene.host.log("access_log");
+    let load = Load::start(Writer::open(&path)?, RATE);
+    let mut acked = 0;
+    for _ in 0..4 {
+        let agent = scene.host.start()?;
+        at_work(&scene, &agent).await?;
+        agent.stop().await?;
+        // All that was read has been acked before the end.
+        let metrics = scene.host.metrics()?.context("nothing is published")?;
+        metrics.balance()?;
+        ensure!(metrics.sum("kinetail_unacked_records")? == 0, "stopped with records on their way");
+        ensure!(metrics.sum("kinetail_repeatable_records")? == 0, "stopped without a last checkpoint");
+        acked += metrics.sum("kinetail_records_acked_total")?;
+        ensure!(scene.payloads().await?.len() as u64 == acked, "acked is not what is in the stream");
+    }
+    let writer = load.stop().await?;
+    let agent = scene.host.start()?;
+    let expected = oracle::records([&path])?;
+    scene.delivered(expected.iter().map(Vec::as_slice)).await?.exact()?;
+    scene.offered_once()?;
+    let metrics = scene.host.settled(writer.count() - acked).await?;
+    ensure!(acked + metrics.sum("kinetail_records_acked_total")? == writer.count());
+    agent.stop().await
+}

@@ -1,0 +1,229 @@
+//! What the README lists is what the code has, both ways: metrics, keys, exit codes, reasons for a drop.
+//!
+//! In the README each list is a table whose header begins with the word for it; the first cell of a row holds the name,
+//! or several, in backticks. In the code each list is one file, whose text is read.
+
+use std::collections::BTreeSet;
+
+use crate::source::{Kind, Source, Token};
+use crate::tree::Tree;
+
+/// One list that stands in the code and in the README.
+struct List {
+    /// What one entry is called; its table's header begins with it.
+    entry: &'static str,
+    /// The file that has it.
+    path: &'static str,
+    /// The names in that file.
+    names: for<'a> fn(&Source<'a>) -> BTreeSet<&'a str>,
+}
+
+const LISTS: [List; 4] = [
+    List { entry: "Metric", path: "agent/src/metrics.rs", names: metrics },
+    List { entry: "Key", path: "agent/src/config/keys.rs", names: keys },
+    List { entry: "Exit code", path: "agent/src/exit.rs", names: numbers_of_arms },
+    List { entry: "Reason", path: "agent/src/loss.rs", names: texts_of_arms },
+];
+
+/// What a row of the table of keys begins with: the object that the key stands in.
+const HOLDERS: [&str; 3] = ["agent", "flow", "step"];
+
+/// What a row says of a key that the agent knows and does not follow.
+const WITHOUT_EFFECT: [&str; 4] = ["without", "not_yet", "refused", "impossible"];
+
+/// What is in one of the two places only.
+pub(crate) fn violations(tree: &Tree) -> Vec<String> {
+    LISTS.iter().flat_map(|list| of_list(list, tree)).collect()
+}
+
+fn of_list(List { entry, path, names }: &List, tree: &Tree) -> Vec<String> {
+    let sources = tree.sources(path);
+    let in_code: BTreeSet<&str> = sources.iter().flat_map(names).collect();
+    let in_readme = table(tree.text("README.md").unwrap_or_default(), entry);
+    let none = in_code.is_empty().then(|| format!("{path}: no {} was found", entry.to_lowercase()));
+    let unlisted =
+        in_code.difference(&in_readme).map(|name| format!("README.md: {entry} `{name}` has no row"));
+    let invented =
+        in_readme.difference(&in_code).map(|name| format!("README.md: {entry} `{name}` is not in {path}"));
+    none.into_iter().chain(unlisted).chain(invented).collect()
+}
+
+/// The names in the first cells of the tables whose header begins with `entry`; labels in braces are not part of a name.
+fn table<'a>(readme: &'a str, entry: &str) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::new();
+    let mut is_inside = false;
+    let mut was_row = false;
+    for line in readme.lines() {
+        let first_cell = line.trim().strip_prefix('|').and_then(|row| row.split('|').next()).map(str::trim);
+        let Some(cell) = first_cell else {
+            was_row = false;
+            continue;
+        };
+        if !was_row {
+            is_inside = cell == entry;
+        } else if is_inside {
+            let quoted = cell.split('`').skip(1).step_by(2);
+            names.extend(quoted.map(|name| name.split('{').next().unwrap_or(name)));
+        }
+        was_row = true;
+    }
+    names
+}
+
+fn metrics<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
+    let is_name = |text: &str| {
+        let rest = text.strip_prefix("kinetail_");
+        rest.is_some_and(|rest| {
+            !rest.is_empty() && rest.chars().all(|sign| sign.is_ascii_lowercase() || sign == '_')
+        })
+    };
+    texts(source).filter(|text| is_name(text)).collect()
+}
+
+fn texts<'a>(source: &Source<'a>) -> impl Iterator<Item = &'a str> {
+    source.tokens().iter().filter(|token| token.kind == Kind::Text).map(|token| token.text)
+}
+
+/// The keys that have an effect: calls of a holder's name with the key, none of [`WITHOUT_EFFECT`] behind them.
+fn keys<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
+    let tokens = source.tokens();
+    let row = |at: &usize| match tokens.get(*at..*at + 3) {
+        Some([holder, open, key]) => {
+            HOLDERS.contains(&holder.text) && open.text == "(" && key.kind == Kind::Text
+        }
+        _ => false,
+    };
+    let starts: Vec<usize> = (0..tokens.len()).filter(row).collect();
+    let ends = starts.iter().skip(1).copied().chain([tokens.len()]);
+    let rows = starts.iter().zip(ends).filter_map(|(start, end)| tokens.get(*start..end));
+    let has_effect = |row: &&[Token<'a>]| {
+        !row.windows(2)
+            .any(|pair| matches!(pair, [dot, word] if dot.text == "." && WITHOUT_EFFECT.contains(&word.text)))
+    };
+    rows.filter(has_effect).filter_map(|row| row.get(2)).map(|key| key.text).collect()
+}
+
+/// The numbers behind `=>`.
+fn numbers_of_arms<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
+    behind(source, ["=", ">"], |kind, text| kind == Kind::Word && text.parse::<u8>().is_ok())
+}
+
+/// The texts behind `=>`.
+fn texts_of_arms<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
+    behind(source, ["=", ">"], |kind, _| kind == Kind::Text)
+}
+
+/// The texts or numbers behind two signs.
+fn behind<'a>(source: &Source<'a>, lead: [&str; 2], is_meant: fn(Kind, &str) -> bool) -> BTreeSet<&'a str> {
+    let threes = source.tokens().windows(3);
+    let names = threes.filter_map(|tokens| match tokens {
+        [one, two, name] if [one.text, two.text] == lead && is_meant(name.kind, name.text) => Some(name.text),
+        _ => None,
+    });
+    names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::fixture;
+
+    const README: &str = "\
+| Metric | Meaning |
+|---|---|
+| `kinetail_lines_dropped_total{reason}` | Lines left behind, see `loss`. |
+
+| Key | Default |
+|---|---|
+| `flows`, `name` | |
+
+| Exit code | |
+|---|---|
+| `78` | wrong |
+
+| Reason | |
+|---|---|
+| `unmatched` | no match |
+";
+
+    const CODE: [(&str, &str); 4] = [
+        ("agent/src/metrics.rs", "const A: &str = \"kinetail_lines_dropped_total\";"),
+        (
+            "agent/src/config/keys.rs",
+            "[agent(\"flows\", Objects), agent(\"proxy\").refused(\"\"), flow(\"name\").ours()]",
+        ),
+        ("agent/src/exit.rs", "match exit { Exit::Misconfigured => 78 }"),
+        ("agent/src/loss.rs", "match reason { Reason::Unmatched => \"unmatched\" }"),
+    ];
+
+    /// What is found when `text` stands at `path` in a tree that is otherwise in order.
+    #[track_caller]
+    fn check(path: &str, text: &str, expected: &[&str]) {
+        let mut files = vec![("README.md", README)];
+        files.extend(CODE);
+        files.push((path, text));
+        assert_eq!(violations(&fixture(&files)), expected);
+    }
+
+    #[test]
+    fn a_tree_in_order_has_no_violation() {
+        check("NOTES.md", "", &[]);
+    }
+
+    #[test]
+    fn metrics_are_the_same_in_both_places() {
+        check(
+            "agent/src/metrics.rs",
+            "const A: &str = \"kinetail_open_files\"; const B: &str = \"kinetail_ {x}\";",
+            &[
+                "README.md: Metric `kinetail_open_files` has no row",
+                "README.md: Metric `kinetail_lines_dropped_total` is not in agent/src/metrics.rs",
+            ],
+        );
+    }
+
+    #[test]
+    fn keys_are_the_same_in_both_places() {
+        check(
+            "agent/src/config/keys.rs",
+            "[agent(\"flows\", Objects), flow(\"name\").not_yet(), flow(\"order\")]",
+            &[
+                "README.md: Key `order` has no row",
+                "README.md: Key `name` is not in agent/src/config/keys.rs",
+            ],
+        );
+    }
+
+    #[test]
+    fn exit_codes_are_the_same_in_both_places() {
+        check(
+            "agent/src/exit.rs",
+            "match exit { Exit::Failed => 1 }",
+            &["README.md: Exit code `1` has no row", "README.md: Exit code `78` is not in agent/src/exit.rs"],
+        );
+    }
+
+    #[test]
+    fn reasons_are_the_same_in_both_places() {
+        check(
+            "agent/src/loss.rs",
+            "match reason { Reason::Refused => \"refused\" }",
+            &[
+                "README.md: Reason `refused` has no row",
+                "README.md: Reason `unmatched` is not in agent/src/loss.rs",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_found_is_not_an_empty_one() {
+        check(
+            "agent/src/exit.rs",
+            "",
+            &[
+                "agent/src/exit.rs: no exit code was found",
+                "README.md: Exit code `78` is not in agent/src/exit.rs",
+            ],
+        );
+    }
+}

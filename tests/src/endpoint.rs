@@ -1,0 +1,149 @@
+//! The stream: a Kinesis emulator that we did not write (crate `ferrokinesis`), on loopback, in this process.
+//!
+//! What is in a stream is read back through the service's own interface with the AWS SDK, from the beginning of every
+//! shard: an iterator kept open while others write may step over a record that was numbered early and stored late.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::{Context, Result};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
+use ferrokinesis::store::StoreOptions;
+
+use crate::background::Background;
+use crate::wait;
+
+/// The region of all that is local.
+pub const REGION: &str = "eu-central-1";
+/// The key that all that is local accepts.
+pub const ACCESS_KEY_ID: &str = "AKIDLOCAL";
+/// Its secret.
+pub const SECRET_ACCESS_KEY: &str = "local-secret";
+
+/// Open shards that all streams of one endpoint may have.
+const SHARD_LIMIT: u32 = 100;
+
+/// Whether a shard takes as much as it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Throughput {
+    /// It does.
+    Unlimited,
+    /// It refuses what is beyond 1,000 records or 1 MiB in a second, as the service does.
+    Enforced,
+}
+
+/// A running emulator.
+#[derive(Debug)]
+pub struct Endpoint {
+    address: SocketAddr,
+    client: Client,
+    _server: Background,
+}
+
+/// A record as it lies in the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The shard it is in.
+    pub shard: String,
+    /// What decided that.
+    pub partition_key: String,
+    /// The payload.
+    pub data: Vec<u8>,
+}
+
+impl Endpoint {
+    /// Starts an emulator without streams on a free port.
+    ///
+    /// # Errors
+    /// If there is no port or thread to be had.
+    pub fn start(throughput: Throughput) -> Result<Endpoint> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to bind the endpoint")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let options = StoreOptions {
+            create_stream_ms: 0,
+            shard_limit: SHARD_LIMIT,
+            enforce_limits: throughput == Throughput::Enforced,
+            aws_region: REGION.to_owned(),
+            ..StoreOptions::default()
+        };
+        let server = Background::start("endpoint", async move {
+            let (app, _store) = ferrokinesis::create_app(options);
+            let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
+            // Ends only if it cannot accept any more, which whoever uses it will see.
+            ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await.unwrap_or_default();
+        })?;
+        Ok(Endpoint { address, client: client(address), _server: server })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `kinesis.endpoint` would be.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Creates a stream and waits until it takes records.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub async fn create_stream(&self, stream: &str, shards: i32) -> Result<()> {
+        self.client.create_stream().stream_name(stream).shard_count(shards).send().await?;
+        wait::until("the stream is active", wait::LONG, async || {
+            let answer = self.client.describe_stream_summary().stream_name(stream).send().await?;
+            let summary = answer.stream_description_summary().context("no description")?;
+            Ok((*summary.stream_status() == StreamStatus::Active).then_some(()))
+        })
+        .await
+    }
+
+    /// Everything in the stream, shard by shard, each in its order.
+    ///
+    /// # Errors
+    /// If the emulator does not answer.
+    pub async fn read(&self, stream: &str) -> Result<Vec<Stored>> {
+        let answer = self.client.list_shards().stream_name(stream).send().await?;
+        let mut records = Vec::new();
+        for shard in answer.shards() {
+            self.read_shard(stream, shard.shard_id(), &mut records).await?;
+        }
+        Ok(records)
+    }
+
+    async fn read_shard(&self, stream: &str, shard: &str, records: &mut Vec<Stored>) -> Result<()> {
+        let start = self.client.get_shard_iterator().stream_name(stream).shard_id(shard);
+        let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await?;
+        let mut place = start.shard_iterator;
+        while let Some(here) = place {
+            let answer = self.client.get_records().shard_iterator(here).send().await?;
+            if answer.records().is_empty() {
+                break;
+            }
+            place = answer.next_shard_iterator;
+            records.extend(answer.records.into_iter().map(|record| Stored {
+                shard: shard.to_owned(),
+                partition_key: record.partition_key.unwrap_or_default(),
+                data: record.data.into_inner(),
+            }));
+        }
+        Ok(())
+    }
+}
+
+/// An SDK client that talks to `address` only.
+#[must_use]
+pub fn client(address: SocketAddr) -> Client {
+    let config = aws_sdk_kinesis::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(Credentials::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY, None, None, "local"))
+        .endpoint_url(format!("http://{address}"))
+        .build();
+    Client::from_conf(config)
+}

@@ -1,0 +1,129 @@
+//! The books of the proxy: one entry for each record that was offered, and what became of it.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+/// How the agent was answered about an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// No answer yet, or none ever.
+    Unanswered,
+    /// It was told that the stream has it.
+    Accepted,
+    /// It was told that the stream does not have it.
+    Refused,
+}
+
+/// One record in one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The payload.
+    pub data: Vec<u8>,
+    /// Whether the endpoint has it from this request.
+    pub taken: bool,
+    /// What the agent was told.
+    pub fate: Fate,
+}
+
+/// One request that was read whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// When the last byte of it had been read.
+    pub arrived: SystemTime,
+    /// When its answer had been written; none if it never was.
+    pub answered: Option<SystemTime>,
+    /// Its records; empty for anything but `PutRecords`.
+    pub entries: Vec<Entry>,
+}
+
+impl Request {
+    /// A request that has just been read, with what it offers.
+    pub(super) fn of(body: Option<&Value>) -> Result<Request> {
+        let records = body.map(|body| body["Records"].as_array().context("no records")).transpose()?;
+        let entries = records.into_iter().flatten().map(entry).collect::<Result<_>>()?;
+        Ok(Request { arrived: SystemTime::now(), answered: None, entries })
+    }
+
+    /// Notes the endpoint's own answer to the entries that were forwarded, in their order.
+    pub(super) fn take(&mut self, forwarded: &[bool], answer: &Value) -> Result<()> {
+        let results = answer["Records"].as_array().context("an answer without records")?;
+        let mut results = results.iter();
+        for (entry, forwarded) in self.entries.iter_mut().zip(forwarded) {
+            if *forwarded {
+                entry.taken =
+                    results.next().context("an answer with too few records")?["ErrorCode"].is_null();
+            }
+        }
+        ensure!(results.next().is_none(), "an answer with too many records");
+        Ok(())
+    }
+
+    /// Notes that the agent has been told what was taken and what was not.
+    pub(super) fn answer(&mut self) {
+        self.answered = Some(SystemTime::now());
+        for entry in &mut self.entries {
+            entry.fate = if entry.taken { Fate::Accepted } else { Fate::Refused };
+        }
+    }
+}
+
+fn entry(record: &Value) -> Result<Entry> {
+    let data = record["Data"].as_str().context("a record without data")?;
+    let data = base64_simd::STANDARD.decode_to_vec(data).context("data that is not base64")?;
+    Ok(Entry { data, taken: false, fate: Fate::Unanswered })
+}
+
+/// Takes the entries that are not to be forwarded out of a request's body.
+pub(super) fn thin_out(body: &mut Value, forwarded: &[bool]) {
+    let mut forwarded = forwarded.iter();
+    if let Some(records) = body["Records"].as_array_mut() {
+        records.retain(|_| forwarded.next() == Some(&true));
+    }
+}
+
+/// Puts refusals into an answer where entries were not forwarded.
+pub(super) fn fill_in(answer: &Value, forwarded: &[bool]) -> Value {
+    let mut taken = answer["Records"].as_array().into_iter().flatten();
+    let records: Vec<Value> = forwarded
+        .iter()
+        .map(|forwarded| {
+            let result = if *forwarded { taken.next().cloned() } else { None };
+            result.unwrap_or_else(|| {
+                json!({
+                    "ErrorCode": "ProvisionedThroughputExceededException",
+                    "ErrorMessage": "Rate exceeded for shard shardId-000000000000",
+                })
+            })
+        })
+        .collect();
+    let failed = records.iter().filter(|record| !record["ErrorCode"].is_null()).count();
+    json!({ "FailedRecordCount": failed, "Records": records })
+}
+
+/// Entries that were offered although an earlier answer had said that the stream has them.
+///
+/// Contents must be unique. An entry that was on its way already when that answer was written counts as well: it was
+/// offered twice at the same time, which is no better.
+#[must_use]
+pub fn offered_after_acceptance(requests: &[Request]) -> Vec<&[u8]> {
+    let mut accepted: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let mut again = Vec::new();
+    for entry in requests.iter().flat_map(|request| &request.entries) {
+        let earlier = accepted.entry(&entry.data).or_default();
+        if *earlier > 0 {
+            again.push(entry.data.as_slice());
+        }
+        *earlier += usize::from(entry.fate == Fate::Accepted);
+    }
+    again
+}
+
+/// Entries whose sender never heard what became of them.
+#[must_use]
+pub fn unanswered(requests: &[Request]) -> u64 {
+    let entries = requests.iter().flat_map(|request| &request.entries);
+    entries.map(|entry| u64::from(entry.fate == Fate::Unanswered)).sum()
+}

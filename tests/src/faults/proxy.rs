@@ -1,0 +1,208 @@
+//! Serves the connections of the proxy: reads a request, does to it what the mode says, writes it down.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::http::Message;
+use super::ledger::{self, Request};
+use super::{Mode, Shared};
+
+/// Accepts connections for ever.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
+    while let Ok((client, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        shared.connections.send_modify(|count| *count += 1);
+        tokio::spawn(async move {
+            if let Err(error) = connection(client, &shared).await {
+                trouble(&error);
+            }
+            shared.connections.send_modify(|count| *count -= 1);
+        });
+    }
+}
+
+/// Tells the reader of a failed test what the proxy or the endpoint could not do.
+#[expect(clippy::print_stderr, reason = "a server of the harness has nowhere else to say it")]
+fn trouble(error: &anyhow::Error) {
+    eprintln!("proxy: {error:#}");
+}
+
+/// Whether the connection goes on.
+enum Next {
+    Request,
+    Reset,
+    End,
+}
+
+async fn connection(client: TcpStream, shared: &Shared) -> Result<()> {
+    let mut client = BufReader::new(client);
+    let mut upstream = None;
+    let mut mode = shared.mode.subscribe();
+    loop {
+        let request = tokio::select! {
+            // Nothing is read from one who comes while the endpoint is away. Half a request is lost with the connection.
+            biased;
+            _ = mode.wait_for(|mode| *mode == Mode::Away) => return reset(&client),
+            request = Message::read(&mut client) => request,
+        };
+        let request = match request {
+            Ok(Some(request)) => request,
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(error).context("reading a request");
+            }
+            // The client has gone, perhaps in the middle.
+            Ok(None) | Err(_) => return Ok(()),
+        };
+        match exchange(request, &mut client, &mut upstream, &mut mode, shared).await? {
+            Next::Request => {}
+            Next::Reset => return reset(&client),
+            Next::End => return Ok(()),
+        }
+    }
+}
+
+/// Ends a connection the hard way: the client's next read or write fails.
+fn reset(client: &BufReader<TcpStream>) -> Result<()> {
+    client.get_ref().set_zero_linger().context("resetting a connection")
+}
+
+/// Does to one request what the mode says.
+async fn exchange(
+    request: Message,
+    client: &mut BufReader<TcpStream>,
+    upstream: &mut Option<BufReader<TcpStream>>,
+    mode: &mut watch::Receiver<Mode>,
+    shared: &Shared,
+) -> Result<Next> {
+    let puts = request.header("x-amz-target").is_some_and(|target| target.ends_with(".PutRecords"));
+    let body: Option<Value> = puts.then(|| serde_json::from_slice(&request.body)).transpose()?;
+    let noted = Request::of(body.as_ref())?;
+    let entries = noted.entries.len();
+    let place = {
+        let mut ledger = shared.ledger();
+        ledger.push(noted);
+        ledger.len() - 1
+    };
+
+    if released(mode, client, |mode| mode != Mode::Hold).await.is_none() {
+        return Ok(Next::End);
+    }
+    let now = *mode.borrow_and_update();
+    let percent = match now {
+        Mode::Away | Mode::ResetBefore => return Ok(Next::Reset),
+        Mode::InternalError => {
+            let body = json!({ "__type": "InternalFailure", "message": "the proxy was told to fail" });
+            Message::answer("500 Internal Server Error", body.to_string().into_bytes()).write(client).await?;
+            shared.note(place, Request::answer);
+            return Ok(Next::Request);
+        }
+        Mode::Refuse { percent } => percent,
+        Mode::Pass | Mode::ResetAfter | Mode::HoldAnswers | Mode::Hold => 0,
+    };
+
+    let forwarded: Vec<bool> = (0..entries).map(|_| fastrand::u8(..100) >= percent).collect();
+    let answer = match body {
+        Some(body) if forwarded.contains(&false) => {
+            thinned(request, body, &forwarded, upstream, place, shared).await?
+        }
+        Some(_) => {
+            let answer = forward(&request, upstream, shared).await?;
+            if answer.is_ok() {
+                let taken = serde_json::from_slice(&answer.body)?;
+                shared.note(place, |request| request.take(&forwarded, &taken))?;
+            }
+            answer
+        }
+        None => forward(&request, upstream, shared).await?,
+    };
+    if now == Mode::ResetAfter {
+        return Ok(Next::Reset);
+    }
+    let is_free = |mode| mode != Mode::Hold && mode != Mode::HoldAnswers;
+    if now == Mode::HoldAnswers && released(mode, client, is_free).await.is_none() {
+        return Ok(Next::End);
+    }
+    if answer.write(client).await.is_err() {
+        // The client has gone without its answer.
+        return Ok(Next::End);
+    }
+    shared.note(place, Request::answer);
+    Ok(Next::Request)
+}
+
+/// Waits until the mode is one that lets a request go on; none if the client goes before that.
+async fn released(
+    mode: &mut watch::Receiver<Mode>,
+    client: &mut BufReader<TcpStream>,
+    is_free: impl Fn(Mode) -> bool,
+) -> Option<()> {
+    tokio::select! {
+        biased;
+        _ = mode.wait_for(|mode| is_free(*mode)) => Some(()),
+        // The client sends nothing while it waits, so anything to be read here is its end.
+        _ = client.fill_buf() => None,
+    }
+}
+
+/// Forwards only some entries, and answers for all.
+async fn thinned(
+    mut request: Message,
+    mut body: Value,
+    forwarded: &[bool],
+    upstream: &mut Option<BufReader<TcpStream>>,
+    place: usize,
+    shared: &Shared,
+) -> Result<Message> {
+    if !forwarded.contains(&true) {
+        // An empty request would be refused as invalid.
+        return Ok(Message::answer(
+            "200 OK",
+            ledger::fill_in(&Value::Null, forwarded).to_string().into_bytes(),
+        ));
+    }
+    ledger::thin_out(&mut body, forwarded);
+    request.body = body.to_string().into_bytes();
+    let mut answer = forward(&request, upstream, shared).await?;
+    if answer.is_ok() {
+        let taken = serde_json::from_slice(&answer.body)?;
+        shared.note(place, |request| request.take(forwarded, &taken))?;
+        answer.body = ledger::fill_in(&taken, forwarded).to_string().into_bytes();
+    }
+    Ok(answer)
+}
+
+/// Sends a request to the endpoint and reads its answer.
+async fn forward(
+    request: &Message,
+    upstream: &mut Option<BufReader<TcpStream>>,
+    shared: &Shared,
+) -> Result<Message> {
+    let stream = match upstream {
+        Some(stream) => stream,
+        None => upstream.insert(BufReader::new(TcpStream::connect(shared.upstream).await?)),
+    };
+    request.write(stream).await.context("writing to the endpoint")?;
+    Message::read(stream)
+        .await
+        .context("reading from the endpoint")?
+        .context("the endpoint ended the connection")
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Vec<Request>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what became of the request at `place`.
+    fn note<T>(&self, place: usize, note: impl FnOnce(&mut Request) -> T) -> T {
+        note(self.ledger().get_mut(place).expect("requests are never removed"))
+    }
+}

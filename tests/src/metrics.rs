@@ -1,0 +1,121 @@
+//! What the agent publishes in `metrics.prom`, read as any scraper would.
+//!
+//! Source of the format: <https://prometheus.io/docs/instrumenting/exposition_formats/>. Only what the agent uses is
+//! understood; anything else is an error, not a guess.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+
+/// One reading of all metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Name and label set, as they stand, to the value, as it stands.
+    samples: BTreeMap<String, String>,
+}
+
+impl Metrics {
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// If a line is neither a comment nor a name with a value, or a sample is there twice.
+    pub fn parse(text: &str) -> Result<Metrics> {
+        let mut samples = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').with_context(|| format!("no value in `{line}`"))?;
+            value.parse::<f64>().with_context(|| format!("no number in `{line}`"))?;
+            let before = samples.insert(series.to_owned(), value.to_owned());
+            ensure!(before.is_none(), "`{series}` is there twice");
+        }
+        Ok(Metrics { samples })
+    }
+
+    /// The whole number of the metric `name`, summed over its labels.
+    ///
+    /// # Errors
+    /// If there is no such metric or it is not a whole number.
+    pub fn sum(&self, name: &str) -> Result<u64> {
+        let mut found = false;
+        let mut sum = 0;
+        for (series, value) in &self.samples {
+            if series.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{')) {
+                found = true;
+                sum += whole(series, value)?;
+            }
+        }
+        ensure!(found, "the agent publishes no `{name}`");
+        Ok(sum)
+    }
+
+    /// The whole number of one series, label set included, such as `kinetail_lines_dropped_total{reason="refused"}`.
+    ///
+    /// # Errors
+    /// If there is no such series or it is not a whole number.
+    pub fn one(&self, series: &str) -> Result<u64> {
+        let value = self.samples.get(series).with_context(|| format!("the agent publishes no `{series}`"))?;
+        whole(series, value)
+    }
+
+    /// The books of the agent itself: every line read is acked, dropped with a reason, or still on its way.
+    ///
+    /// # Errors
+    /// If they do not balance.
+    pub fn balance(&self) -> Result<()> {
+        let read = self.sum("kinetail_lines_read_total")?;
+        let acked = self.sum("kinetail_records_acked_total")?;
+        let dropped = self.sum("kinetail_lines_dropped_total")?;
+        let unacked = self.sum("kinetail_unacked_records")?;
+        ensure!(
+            read == acked + dropped + unacked,
+            "the agent's books do not balance: {read} read, {acked} acked, {dropped} dropped, {unacked} unacked"
+        );
+        Ok(())
+    }
+}
+
+fn whole(series: &str, value: &str) -> Result<u64> {
+    value.parse().with_context(|| format!("`{series}` is `{value}`, not a whole number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# HELP kinetail_lines_read_total Lines read.\n# TYPE kinetail_lines_read_total counter\n\
+        kinetail_lines_read_total 12\nkinetail_records_acked_total 7\n\
+        kinetail_lines_dropped_total{reason=\"unmatched\"} 2\nkinetail_lines_dropped_total{reason=\"refused\"} 1\n\
+        kinetail_unacked_records 2\nkinetail_oldest_undelivered_seconds 0.25\n";
+
+    #[track_caller]
+    fn check(name: &str, value: Option<u64>) {
+        assert_eq!(Metrics::parse(TEXT).unwrap().sum(name).ok(), value);
+    }
+
+    #[test]
+    fn labels_are_summed_and_names_are_whole() {
+        check("kinetail_lines_read_total", Some(12));
+        check("kinetail_lines_dropped_total", Some(3));
+        check("kinetail_lines", None);
+        check("kinetail_oldest_undelivered_seconds", None);
+    }
+
+    #[test]
+    fn one_label_is_found_by_its_text() {
+        let metrics = Metrics::parse(TEXT).unwrap();
+        assert_eq!(metrics.one("kinetail_lines_dropped_total{reason=\"refused\"}").unwrap(), 1);
+    }
+
+    #[test]
+    fn books_with_a_line_too_few_do_not_balance() {
+        Metrics::parse(TEXT).unwrap().balance().unwrap();
+        let wrong = TEXT.replace("acked_total 7", "acked_total 6");
+        assert!(Metrics::parse(&wrong).unwrap().balance().is_err());
+    }
+
+    #[test]
+    fn what_is_not_the_format_is_refused() {
+        assert!(Metrics::parse("kinetail_lines_read_total\n").is_err());
+        assert!(Metrics::parse("kinetail_lines_read_total many\n").is_err());
+        assert!(Metrics::parse("a 1\na 2\n").is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! Waits for a state with a deadline. Nothing in the tests sleeps for any other reason.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::time::{Instant, sleep};
+
+/// How long most states may take. Generous, since the machine may be busy; nothing is concluded from being faster.
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Looks again and again until `probe` has found something.
+///
+/// # Errors
+/// If it found nothing within `limit`, or could not look.
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = probe().await? {
+            return Ok(found);
+        }
+        if Instant::now() >= deadline {
+            bail!("waited {limit:?} in vain until {what}");
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_found_late_is_found() {
+        let mut looks = 0;
+        let found = until("the third look", LONG, async || {
+            looks += 1;
+            Ok((looks == 3).then_some(looks))
+        });
+        assert_eq!(found.await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_never_comes_is_an_error_that_names_it() {
+        let error = until::<()>("the moon falls", PAUSE, async || Ok(None)).await.unwrap_err();
+        assert_eq!(error.to_string(), "waited 20ms in vain until the moon falls");
+    }
+}

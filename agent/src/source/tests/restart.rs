@@ -1,5 +1,6 @@
 //! Starting: for the first time, and where the last run left off.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::super::{InitialPosition, Resume};
@@ -93,12 +94,13 @@ fn what_cannot_be_read_at_the_start_is_neither_lost_nor_new_later() {
     stage.read_all();
     stage.append("log", "unread\n");
     stage.look();
-    stage.rename("log", "../hidden");
+    fs::create_dir(stage.path("away")).unwrap();
+    stage.rename("log", "away/log");
     symlink("/proc/self/mem", stage.path("log")).unwrap();
     stage.stop_and_start();
     assert_eq!(stage.counted(Metric::BytesLost), 0);
     stage.remove("log");
-    stage.rename("../hidden", "log");
+    stage.rename("away/log", "log");
     stage.came.clear();
     stage.read_all();
     assert_eq!(stage.texts(), ["unread\n"]);

@@ -89,7 +89,8 @@ pub(crate) fn judge(evidence: &Evidence) -> Verdict {
         Inode::Same => Verdict::Changed(Change::Rewritten),
         Inode::OtherDevice if agrees && begun => Verdict::Same,
         Inode::OtherDevice | Inode::Other => {
-            let proved = begun && head == Proof::Whole && reaches && tail == Proof::Whole;
+            // A tail is short only where a whole head covers everything before it.
+            let proved = agrees && head == Proof::Whole;
             match original {
                 Original::Gone if proved => Verdict::Copy,
                 Original::Whole if proved => Verdict::CopyBeside,
@@ -162,12 +163,12 @@ mod tests {
     fn another_inode_with_whole_head_and_tail_is_a_copy_once_the_original_is_gone() {
         check(Evidence { inode: Inode::Other, ..FOUND }, Verdict::Copy);
         check(Evidence { inode: Inode::Other, original: Original::Whole, ..FOUND }, Verdict::CopyBeside);
+        check(Evidence { inode: Inode::Other, tail: Proof::Part, ..FOUND }, Verdict::Copy);
     }
 
     #[test]
     fn a_short_file_that_may_be_a_copy_cannot_be_told() {
         check(Evidence { inode: Inode::Other, head: Proof::Part, ..FOUND }, Verdict::Unclear);
-        check(Evidence { inode: Inode::Other, tail: Proof::Part, ..FOUND }, Verdict::Unclear);
         let beside = Evidence { inode: Inode::Other, original: Original::Whole, ..FOUND };
         check(Evidence { head: Proof::Part, tail: Proof::Part, ..beside }, Verdict::Unclear);
     }
@@ -192,7 +193,15 @@ mod tests {
         check(other, Verdict::Unrelated);
         check(Evidence { inode: Inode::OtherDevice, ..other }, Verdict::Unrelated);
         check(Evidence { reaches: false, ..other }, Verdict::Unrelated);
-        check(Evidence { begun: false, head: Proof::Whole, ..other }, Verdict::Unrelated);
+        check(Evidence { begun: false, head: Proof::Part, ..other }, Verdict::Unrelated);
+    }
+
+    /// After a crash, what was read of the original need not be safe; then its copy is read from the beginning.
+    #[test]
+    fn a_copy_of_what_was_not_begun_is_known_by_its_head() {
+        let other = Evidence { inode: Inode::Other, begun: false, tail: Proof::Fails, ..FOUND };
+        check(other, Verdict::Copy);
+        check(Evidence { original: Original::Whole, ..other }, Verdict::CopyBeside);
     }
 
     /// Every combination there is: only proof of all that was read lets the agent go on behind it.

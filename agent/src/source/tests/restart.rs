@@ -125,3 +125,21 @@ fn two_files_that_are_one_now_are_read_from_where_the_less_read_one_was() {
     stage.read_all();
     assert_eq!(stage.came.len(), 50);
 }
+
+#[test]
+fn what_was_read_of_a_copied_file_and_not_safe_is_read_again_from_its_copy() {
+    for read in [1, 250] {
+        let text: String = (0..300).map(|number| format!("line {number}\n")).collect();
+        let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &text)]);
+        stage.look();
+        stage.read(read);
+        stage.copy("log", "log.1");
+        stage.truncate("log", 0);
+        stage.read_all();
+        let known = stage.known();
+        stage.came.clear();
+        stage.restart(known);
+        stage.read_all();
+        assert_eq!(stage.texts().concat(), text, "nothing was acked");
+    }
+}

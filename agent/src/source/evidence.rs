@@ -147,13 +147,14 @@ pub(crate) fn still_holds(file: &File, head: Head, position: &Position) -> io::R
         && read_tail(file, position.offset)? == Some(position.tail))
 }
 
-/// The end of `file`, if it is the beginning of `whole`, as far as its head and its last bytes can prove that.
-pub(crate) fn end_within(file: &Opened, whole: &File) -> io::Result<Option<Position>> {
-    let offset = Offset::from_raw(file.metadata.size());
-    let Some(tail) = read_tail(&file.file, offset)? else { return Ok(None) };
-    let is_beginning = file.identity.head.is_whole()
-        && read_head(whole, Head::BYTES)? == file.identity.head
-        && read_tail(whole, offset)? == Some(tail);
+/// The end of `part`, which has `size` bytes, if it is the beginning of `whole`, as far as its head and its last bytes
+/// can prove that.
+pub(crate) fn end_within(part: &File, size: u64, whole: &File) -> io::Result<Option<Position>> {
+    let offset = Offset::from_raw(size);
+    let Some(tail) = read_tail(part, offset)? else { return Ok(None) };
+    let head = read_head(part, Head::BYTES)?;
+    let is_beginning =
+        head.is_whole() && read_head(whole, Head::BYTES)? == head && read_tail(whole, offset)? == Some(tail);
     Ok(is_beginning.then_some(Position { offset, tail }))
 }
 

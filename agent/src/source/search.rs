@@ -101,8 +101,11 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
         let is_whole = evidence::still_holds(&tailed.file, tailed.identity.head, &position)?;
         let metadata = tailed.file.metadata()?;
         let is_removed = metadata.nlink() == 0;
-        let is_moved = is_removed && is_whole && metadata.size() <= opened.metadata.size();
-        if is_whole && let Some(end) = evidence::end_within(opened, &tailed.file)? {
+        let is_moved = is_removed
+            && is_whole
+            && evidence::end_within(&tailed.file, metadata.size(), &opened.file)?.is_some();
+        let end = evidence::end_within(&opened.file, opened.metadata.size(), &tailed.file)?;
+        if is_whole && let Some(end) = end {
             return Ok(match (is_removed, is_moved) {
                 (_, true) => Origin::Copied(id, position),
                 // More was written to it after it was copied: it is read to its end, and its copy from where that ends.

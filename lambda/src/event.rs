@@ -542,7 +542,11 @@ mod tests {
         }
 
         #[test]
-        fn sequence_numbers_are_in_the_order_of_numbers(one in any::<u128>(), other in any::<u128>(), zeros in 0_usize..4) {
+        fn sequence_numbers_are_in_the_order_of_numbers(
+            one in any::<u128>(),
+            other in any::<u128>(),
+            zeros in 0_usize..4,
+        ) {
             let text = format!("{}{one}", "0".repeat(zeros));
             prop_assert_eq!(number(&text).cmp(&number(&other.to_string())), one.cmp(&other));
             prop_assert_eq!(number(&text), number(&one.to_string()));

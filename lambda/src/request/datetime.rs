@@ -73,3 +73,39 @@ fn within(text: &str, least: i64, most: i64) -> Option<i64> {
     let number = text.parse().ok().filter(|_| is_number)?;
     (least..=most).contains(&number).then_some(number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use serde_json::Value;
+
+    const DATES: &str = include_str!("../../../fixtures/records/dates.native.jsonl");
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<i64>) {
+        assert_eq!(epoch_millis(text), expected, "{text}");
+    }
+
+    /// The numbers, and the days that do not exist, come from another reading of the same times.
+    #[test]
+    fn a_time_is_what_the_golden_records_say() {
+        for line in DATES.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            if line["datetime"] != "31/Dec/9999:23:59:60 +0000" {
+                check(line["datetime"].as_str().unwrap(), line["time"].as_i64());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for text in
+            ["", "-", "03/Feb/2021:04:05:06", "03/Foo/2021:04:05:06 +0100", "2021-02-03T04:05:06+01:00"]
+        {
+            check(text, None);
+        }
+        check("+3/Feb/2021:04:05:06 +0100", None);
+        check("03/Feb/2021:04:05:06 +01é", None);
+    }
+}

@@ -60,9 +60,10 @@ fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Whether the text is objects that do not stand one on a line: printed over several lines, or in an array.
 ///
-/// The Java agent does the former with `"jsonFormat": "PRETTYPRINT"`. An object on a line of its own is told by its
-/// first and last byte, so that the ordinary text costs nothing here. A text that only begins like this, as one whose
-/// first line was cut off, is taken line by line: then one line is lost and not all.
+/// The Java agent does the former with `"jsonFormat": "PRETTYPRINT"`, and its `ADDBRACKETS` puts the last brace on a line
+/// of its own. An object on one line is told by its first and last byte, so that the ordinary text costs nothing here. A
+/// text that only begins like this, as one whose first line was cut off, is taken line by line: then one line is lost and
+/// not all.
 fn is_printed_at_large(text: &[u8]) -> bool {
     let (first, _) = split_line(text.trim_ascii_start());
     match (first.first(), first.trim_ascii_end().last()) {

@@ -21,9 +21,8 @@ use lines::Cut;
 
 /// What may come out of one record, everything that is unpacked on the way counted.
 ///
-/// The largest record that a stream takes is 10 MiB, so no producer that packs honestly within an ordinary stream is
-/// refused, and the rest of the function's memory has room beside it.
-/// <https://docs.aws.amazon.com/streams/latest/dev/large-records.html>
+/// A stream's records are up to 1 MiB unless it was set to take larger ones, and access logs are compressed to about a
+/// tenth. The function's memory has room for this beside the largest event.
 pub const EXPANDED_BYTES: usize = 10 * 1024 * 1024;
 
 /// How many times over a record may be packed: lines, compressed, in an aggregate, compressed.

@@ -42,6 +42,8 @@ fn check_refused(data: &[u8], expected: Reason) {
     assert_eq!(unpacked(data).unwrap_err().reason(), expected);
 }
 
+type Pack = fn(&[u8]) -> Vec<u8>;
+
 fn gzip(data: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(data).unwrap();
@@ -162,7 +164,7 @@ fn a_window_beyond_what_every_reader_has_is_refused() {
 
 #[test]
 fn what_is_packed_too_often_is_refused() {
-    let packings: [fn(&[u8]) -> Vec<u8>; 3] = [gzip, zstd, |data| aggregate(&[data.to_vec()])];
+    let packings: [Pack; 3] = [gzip, zstd, |data| aggregate(&[data.to_vec()])];
     for pack in packings {
         let three_times = pack(&pack(&pack(b"a")));
         check(&three_times, &[b"a"]);
@@ -235,7 +237,7 @@ fn an_aggregate_with_a_wrong_byte_is_a_record_as_it_is() {
     for place in 0..AGGREGATE.len() {
         let mut damaged = AGGREGATE.to_vec();
         damaged[place] ^= 1;
-        // The fifth byte would be a newline.
+        // One of its bytes is a newline, which no line holds.
         assert_eq!(unpacked(&damaged).unwrap().concat(), lines_of(&damaged).concat(), "byte {place}");
     }
     check(packed!("aggregate-wrong-md5"), &lines_of(packed!("aggregate-wrong-md5")));
@@ -269,8 +271,13 @@ fn a_message_that_is_no_aggregate_is_a_record_as_it_is() {
 #[test]
 fn fields_that_we_do_not_know_are_passed_over() {
     let tag = field(4, &field(1, b"name"));
-    let unknown =
-        [b"\x78\x96\x01".as_slice(), b"\x79\0\0\0\0\0\0\0\0", b"\x7d\0\0\0\0", &field(15, b"x")].concat();
+    let unknown = [
+        b"\x78\x96\x01".as_slice(),
+        b"\x79\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x7d\xff\xff\xff\xff",
+        &field(15, b"x"),
+    ]
+    .concat();
     let inner = [&*unknown, b"\x08\x00\x10\x00", &tag, &field(3, b"b"), &unknown].concat();
     let message = [&*unknown, &field(3, &inner), &field(1, b"key"), &field(2, b"hash"), &unknown].concat();
     check(&sealed(&message), &[b"b"]);
@@ -301,6 +308,7 @@ fn objects_in_an_array_are_one_line_each() {
 #[test]
 fn a_line_that_was_cut_off_costs_no_other() {
     check(b"{\"a\":\"x\n{\"b\":2}\n", &[b"{\"a\":\"x", b"{\"b\":2}"]);
+    check(b"{\"a\":\"x\n{\"b\":\"}\n", &[b"{\"a\":\"x", b"{\"b\":\"}"]);
     check(b"{\"a\":1,\n{\"b\":2}\n", &[b"{\"a\":1,", b"{\"b\":2}"]);
     check(b"{\"a\":\"\\\n{\"b\":2}", &[b"{\"a\":\"\\", b"{\"b\":2}"]);
     check(b"[{\"b\":2}\n{\"b\":2}", &[b"[{\"b\":2}", b"{\"b\":2}"]);

@@ -10,9 +10,13 @@
 //! they fall into. The records become lines, the lines are counted in the window, and a window that ends becomes rows of
 //! the output stream, from which the metrics are made. The reply says how far the event has been dealt with.
 //!
-//! Here so far is the first step: [`event`], what the service sends and what it takes back.
+//! Here so far are the first steps: [`event`], what the service sends and what it takes back; [`unpack`], the lines
+//! inside one record; [`request`], what is counted of one line; and [`reason`], why something is not counted.
 //!
 //! It does not depend on the agent. The two are released apart, so old and new must understand each other, and shared
 //! bytes in `fixtures/` say that better than a shared type.
 
 pub mod event;
+pub mod reason;
+pub mod request;
+pub mod unpack;

@@ -273,3 +273,6 @@ impl Drop for Environment {
         drop(child.wait());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,8 +131,11 @@ impl CloudWatch {
     #[must_use]
     pub fn dimensions(&self, metric: &str) -> Vec<Dimensions> {
         let data = lock(&self.shared.data);
-        let mut all: Vec<Dimensions> =
-            data.iter().filter(|datum| datum.metric == metric).map(|datum| datum.dimensions.clone()).collect();
+        let mut all: Vec<Dimensions> = data
+            .iter()
+            .filter(|datum| datum.metric == metric)
+            .map(|datum| datum.dimensions.clone())
+            .collect();
         all.sort();
         all.dedup();
         all
@@ -149,7 +152,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn put_metric_data(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn put_metric_data(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let fault = lock(&shared.faults).pop_front();
     match fault {
         Some(Fault::Throttle) => return refused(400, "Throttling", "Rate exceeded"),
@@ -215,3 +222,6 @@ fn answer(status: u16, fields: Vec<(Value, Value)>) -> Response<Body> {
         .body(Body::from(body))
         .expect("every part of the answer is valid")
 }
+
+#[cfg(test)]
+mod tests;

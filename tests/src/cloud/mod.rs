@@ -94,11 +94,7 @@ impl Settings {
                 function_timeout: Duration::from_secs(60),
                 ..common.clone()
             },
-            output: MappingSettings {
-                batch_size: 200,
-                function_timeout: Duration::from_secs(10),
-                ..common
-            },
+            output: MappingSettings { batch_size: 200, function_timeout: Duration::from_secs(10), ..common },
         }
     }
 }

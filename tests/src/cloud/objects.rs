@@ -205,6 +205,10 @@ fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     );
-    let answer = Response::builder().status(status).header("Content-Type", "application/xml").body(Body::from(text));
+    let answer =
+        Response::builder().status(status).header("Content-Type", "application/xml").body(Body::from(text));
     answer.expect("every part of the answer is valid")
 }
+
+#[cfg(test)]
+mod tests;

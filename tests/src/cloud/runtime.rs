@@ -275,4 +275,4 @@ impl Drop for Environment {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -88,7 +88,9 @@ pub fn read(body: &[u8], now: Moment) -> Result<Vec<Datum>, Refusal> {
     }
     let data = list(&request, "MetricData")?;
     if data.len() > DATA_LIMIT {
-        return Err(invalid(format!("The collection MetricData must not have more than {DATA_LIMIT} members.")));
+        return Err(invalid(format!(
+            "The collection MetricData must not have more than {DATA_LIMIT} members."
+        )));
     }
     data.iter().map(|one| datum(namespace, one, now)).collect()
 }
@@ -106,7 +108,8 @@ fn datum(namespace: &str, value: &Value, now: Moment) -> Result<Datum, Refusal> 
         )));
     }
     let resolution = number(value, "StorageResolution")?;
-    if resolution.is_some_and(|seconds| seconds.to_bits() != 1_f64.to_bits() && seconds.to_bits() != 60_f64.to_bits())
+    if resolution
+        .is_some_and(|seconds| seconds.to_bits() != 1_f64.to_bits() && seconds.to_bits() != 60_f64.to_bits())
     {
         return Err(invalid("The parameter StorageResolution must be 1 or 60."));
     }

@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn an_answer_without_failures_is_success() {
-        for answer in ["", "null", "{}", "\"ok\"", r#"{"batchItemFailures": []}"#, r#"{"batchItemFailures": null}"#]
+        for answer in
+            ["", "null", "{}", "\"ok\"", r#"{"batchItemFailures": []}"#, r#"{"batchItemFailures": null}"#]
         {
             check(STATELESS, answer, Ok(None));
         }

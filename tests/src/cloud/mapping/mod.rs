@@ -167,7 +167,9 @@ impl Mapping {
             let shards = lock(&self.shared.shards);
             let is_drained = |shard: &Shard| match shards.get(&shard.shard_id) {
                 Some(Progress::Finished) => true,
-                Some(Progress::Reading { settled_until, .. }) => settled_until.is_some_and(|until| until >= asked),
+                Some(Progress::Reading { settled_until, .. }) => {
+                    settled_until.is_some_and(|until| until >= asked)
+                }
                 None => false,
             };
             Ok(listed.iter().all(is_drained).then_some(()))
@@ -204,7 +206,8 @@ async fn coordinate(shared: Arc<Shared>) {
                     })
                 };
                 for shard in &listed {
-                    let waits = is_pending(&shard.parent_shard_id) || is_pending(&shard.adjacent_parent_shard_id);
+                    let waits =
+                        is_pending(&shard.parent_shard_id) || is_pending(&shard.adjacent_parent_shard_id);
                     if waits || shared.is_finished(&shard.shard_id) || !begun.insert(shard.shard_id.clone()) {
                         continue;
                     }
@@ -239,7 +242,8 @@ async fn follow(shared: Arc<Shared>, shard: String, start: Start) {
             match reader.read().await {
                 Ok(Some(Batch { records, until })) => {
                     // It had been closed long enough before it was read to its end.
-                    let is_settled = closed_since.is_some_and(|since| until.is_some_and(|until| until >= since));
+                    let is_settled =
+                        closed_since.is_some_and(|since| until.is_some_and(|until| until >= since));
                     if is_settled && records.is_empty() {
                         plan.end();
                     }
@@ -346,3 +350,6 @@ impl Shared {
         *lock(&self.trouble) = Some(format!("{error:#}"));
     }
 }
+
+#[cfg(test)]
+mod tests;

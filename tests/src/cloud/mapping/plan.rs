@@ -173,11 +173,14 @@ impl Plan {
             Ok(answer) => {
                 let numbers: Vec<&Number> =
                     self.queue.iter().take(segment.records).map(|queued| &queued.number).collect();
-                failure::verdict(answer, Expected {
-                    numbers: &numbers,
-                    has_window: self.settings.tumbling_window.is_some(),
-                    reports_item_failures: self.settings.reports_item_failures,
-                })
+                failure::verdict(
+                    answer,
+                    Expected {
+                        numbers: &numbers,
+                        has_window: self.settings.tumbling_window.is_some(),
+                        reports_item_failures: self.settings.reports_item_failures,
+                    },
+                )
             }
         };
         match verdict {
@@ -230,7 +233,8 @@ impl Plan {
         let sizes = self.queue.iter().take(same).map(|queued| queued.json.len());
         let Run { records, is_full } = batch::longest(sizes, limits);
         // Nothing can join the batch any more: what follows belongs to another window, or does not come.
-        let is_last = same < self.queue.len() || self.is_ended || window.is_some_and(|window| self.is_over(window));
+        let is_last =
+            same < self.queue.len() || self.is_ended || window.is_some_and(|window| self.is_over(window));
         let is_complete = records == same && is_last;
         if !is_full && !is_complete && now.since(self.waiting_since) < self.settings.batching_window {
             return None;
@@ -261,8 +265,8 @@ impl Plan {
         if old == 0 {
             return None;
         }
-        let given_up =
-            self.given_up(Segment { records: old, call: Call::Middle, ..segment }, Condition::RecordAgeExceeded);
+        let given_up = self
+            .given_up(Segment { records: old, call: Call::Middle, ..segment }, Condition::RecordAgeExceeded);
         self.drop_front(old);
         self.segments.pop();
         let rest = Segment { records: segment.records - old, ..segment };

@@ -82,7 +82,9 @@ impl Reader {
     async fn look(&self) -> Result<Vec<Record>> {
         let request = self.client.get_shard_iterator().stream_name(&self.stream).shard_id(&self.shard);
         let request = match &self.position {
-            Position::Start(Start::TrimHorizon) => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Position::Start(Start::TrimHorizon) => {
+                request.shard_iterator_type(ShardIteratorType::TrimHorizon)
+            }
             // Nobody gets here: it has become a time.
             Position::Start(Start::Latest) => request.shard_iterator_type(ShardIteratorType::Latest),
             Position::Start(Start::At(moment)) => request
@@ -93,7 +95,8 @@ impl Reader {
                 .starting_sequence_number(number.as_str()),
         };
         let iterator = request.send().await?.shard_iterator.context("no iterator")?;
-        let answer = self.client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL).send().await?;
+        let answer =
+            self.client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL).send().await?;
         answer.records.into_iter().map(record).collect()
     }
 }

@@ -25,8 +25,8 @@ while True:
         post("invocation/" + name + "/error", json.dumps(body).encode())
 "#;
 
-/// A function whose `handler` is this; the folder is where its binary is.
-fn function(handler: &str) -> (Function, TempDir) {
+/// A function whose `handler` is this; the folder is that of its binary, where it may write.
+pub(in crate::cloud) fn function(handler: &str) -> (Function, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let binary = folder.path().join("bootstrap");
     fs::write(&binary, RUNTIME.replace("HANDLER", handler)).unwrap();
@@ -57,7 +57,8 @@ async fn two_events_at_once_get_an_environment_each() {
 
 #[tokio::test]
 async fn an_error_of_the_function_is_its_own_and_it_goes_on() {
-    let (function, _folder) = function("def handler(event):\n    if event: raise ValueError('no')\n    return 0");
+    let (function, _folder) =
+        function("def handler(event):\n    if event: raise ValueError('no')\n    return 0");
     let failure = function.invoke("1", wait::LONG).await.unwrap_err();
     assert_eq!(failure.to_string(), "the function failed: ValueError: no");
     assert_eq!(function.invoke("0", wait::LONG).await.unwrap(), "0");
@@ -77,7 +78,8 @@ async fn a_process_that_ends_fails_its_invocation_and_another_one_takes_over() {
 
 #[tokio::test]
 async fn a_function_that_takes_too_long_is_killed() {
-    let (function, _folder) = function("def handler(event):\n    time.sleep(event)\n    return deadline > time.time() * 1000");
+    let (function, _folder) =
+        function("def handler(event):\n    time.sleep(event)\n    return deadline > time.time() * 1000");
     assert_eq!(function.invoke("0", wait::LONG).await.unwrap(), "true");
     let failure = function.invoke("600", Duration::from_millis(50)).await.unwrap_err();
     assert!(matches!(failure, Failure::TimedOut(_)), "{failure:?}");

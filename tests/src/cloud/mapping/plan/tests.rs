@@ -26,7 +26,12 @@ fn plan(settings: Settings) -> Plan {
 }
 
 fn record(number: usize, arrived: u64) -> Record {
-    Record { number: Number::new(number.to_string()), partition_key: None, arrived: at(arrived), data: vec![] }
+    Record {
+        number: Number::new(number.to_string()),
+        partition_key: None,
+        arrived: at(arrived),
+        data: vec![],
+    }
 }
 
 /// Gives the plan records by number and second of arrival; all up to the second `until` have been read.
@@ -91,7 +96,8 @@ fn without_windows_records_go_in_batches() {
 #[test]
 fn a_window_carries_its_state_from_call_to_call() {
     let records = [(1, 1), (2, 1), (3, 2), (4, 4)];
-    let calls = [(r#"1,2,3 w0 {} Middle"#, r#"{"state":{"n":3}}"#), (r#"4 w0 {"n":3} Middle"#, r#"{"state":7}"#)];
+    let calls =
+        [(r#"1,2,3 w0 {} Middle"#, r#"{"state":{"n":3}}"#), (r#"4 w0 {"n":3} Middle"#, r#"{"state":7}"#)];
     check(windowed(), &records, 4, &calls);
 }
 
@@ -141,7 +147,11 @@ fn a_state_that_is_too_large_ends_the_window_early_and_the_rest_begins_anew() {
     let state = "a".repeat(1_000_001);
     answer(&mut plan, 2, &json!({ "state": state }).to_string());
     let shown = next(&mut plan, 2);
-    assert!(shown.starts_with(" w0 \"aaa") && shown.ends_with("FinalEarly"), "{}", &shown[shown.len() - 20..]);
+    assert!(
+        shown.starts_with(" w0 \"aaa") && shown.ends_with("FinalEarly"),
+        "{}",
+        &shown[shown.len() - 20..]
+    );
     answer(&mut plan, 2, r#"{"state":{}}"#);
     assert_eq!(next(&mut plan, 2), "4 w0 {} Middle");
 }
@@ -186,7 +196,10 @@ fn a_failed_batch_is_tried_again_after_a_wait_and_then_given_up() {
     assert_eq!(next(&mut plan, 1), "wait");
     assert_eq!(next(&mut plan, 2), "1,2");
     let given_up = fail(&mut plan, 2).unwrap();
-    assert_eq!((given_up.condition, given_up.attempts, given_up.records), (Condition::RetryAttemptsExhausted, 2, 2));
+    assert_eq!(
+        (given_up.condition, given_up.attempts, given_up.records),
+        (Condition::RetryAttemptsExhausted, 2, 2)
+    );
     assert!(given_up.payload.contains("\"sequenceNumber\":\"2\""));
     assert_eq!(next(&mut plan, 2), "wait");
     assert!(plan.settled_until().is_some());

@@ -268,8 +268,10 @@ async fn follow(shared: Arc<Shared>, shard: String, start: Start) {
                 return;
             }
         }
-        let settled_until = plan.settled_until();
-        lock(&shared.shards).insert(shard.clone(), Progress::Reading { settled_until, is_closed });
+        // Whether the shard is closed is noted by who lists the shards, and only there.
+        if let Some(Progress::Reading { settled_until, .. }) = lock(&shared.shards).get_mut(&shard) {
+            *settled_until = plan.settled_until();
+        }
     }
 }
 

@@ -54,8 +54,6 @@ pub(super) struct Batch {
 
 impl Reader {
     pub(super) fn new(client: Client, stream: &str, shard: &str, start: Start) -> Reader {
-        // An iterator of the type LATEST would have to be kept, and steps over what is stored late.
-        let start = if start == Start::Latest { Start::At(Moment::now()) } else { start };
         let (stream, shard) = (stream.to_owned(), shard.to_owned());
         Reader { client, stream, shard, position: Position::Start(start), seen: None }
     }
@@ -66,7 +64,10 @@ impl Reader {
         if self.seen.as_ref().is_some_and(|seen| now.since(seen.at) < SETTLING) {
             return Ok(None);
         }
-        let mut records = self.look().await?;
+        if matches!(self.position, Position::Start(Start::Latest)) {
+            self.position = self.latest().await?;
+        }
+        let mut records = self.look(&self.position).await?;
         let later = match self.seen.take() {
             Some(seen) => records.split_off(records.partition_point(|record| record.number <= seen.last)),
             None => std::mem::take(&mut records),
@@ -79,13 +80,22 @@ impl Reader {
         Ok(Some(Batch { records, until }))
     }
 
-    async fn look(&self) -> Result<Vec<Record>> {
+    /// The place behind all that is there. An iterator of the type LATEST would have to be kept until a record comes,
+    /// and lives for five minutes only.
+    async fn latest(&self) -> Result<Position> {
+        let mut position = Position::Start(Start::TrimHorizon);
+        while let Some(last) = self.look(&position).await?.pop() {
+            position = Position::After(last.number);
+        }
+        Ok(position)
+    }
+
+    async fn look(&self, position: &Position) -> Result<Vec<Record>> {
         let request = self.client.get_shard_iterator().stream_name(&self.stream).shard_id(&self.shard);
-        let request = match &self.position {
+        let request = match position {
             Position::Start(Start::TrimHorizon) => {
                 request.shard_iterator_type(ShardIteratorType::TrimHorizon)
             }
-            // Nobody gets here: it has become a time.
             Position::Start(Start::Latest) => request.shard_iterator_type(ShardIteratorType::Latest),
             Position::Start(Start::At(moment)) => request
                 .shard_iterator_type(ShardIteratorType::AtTimestamp)
@@ -97,7 +107,12 @@ impl Reader {
         let iterator = request.send().await?.shard_iterator.context("no iterator")?;
         let answer =
             self.client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL).send().await?;
-        answer.records.into_iter().map(record).collect()
+        let mut records = answer.records.into_iter().map(record).collect::<Result<Vec<Record>>>()?;
+        if let Position::Start(Start::At(moment)) = position {
+            // Asked for a time behind its last record, the emulator begins at the first one.
+            records.retain(|record| record.arrived >= *moment);
+        }
+        Ok(records)
     }
 }
 

@@ -13,6 +13,7 @@
 //! - [`writer`] writes numbered log lines and rotates; [`httpd`] is a real Apache and [`visitor`] its traffic;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
+//! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
 //! - [`metrics`] reads what the agent publishes; [`oracle`] reads access logs independently, in Python;
 //! - [`usage`] says what a process has used; [`books`] compares what was written with what was delivered; [`wait`] waits for a state.
 //!
@@ -22,6 +23,7 @@ pub mod agent;
 pub mod background;
 pub mod binary;
 pub mod books;
+pub mod browser;
 pub mod crash;
 pub mod endpoint;
 pub mod faults;
@@ -29,6 +31,7 @@ pub mod host;
 pub mod httpd;
 pub mod metrics;
 pub mod oracle;
+pub mod page;
 pub mod scene;
 pub mod usage;
 pub mod visitor;

@@ -18,6 +18,8 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::reason::Reason;
+
 /// One call: records of one shard, in the order of their sequence numbers.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawEvent")]
@@ -26,6 +28,8 @@ pub struct Event {
     pub records: Vec<Record>,
     /// The window that all the records fall into, if the consumer has windows.
     pub window: Option<Window>,
+    /// The shard that the records come from, as far as the event says.
+    pub shard: Option<String>,
 }
 
 /// Why an event cannot be used at all.
@@ -63,6 +67,17 @@ pub enum DataError {
     NotBase64(#[source] base64_simd::Error),
 }
 
+impl DataError {
+    /// What such a record is set aside as.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            DataError::Absent => Reason::NoData,
+            DataError::NotBase64(_) => Reason::NotBase64,
+        }
+    }
+}
+
 /// The name of a record within its shard. Never empty.
 ///
 /// It is a number of up to 129 digits, and its order that of the records in their shard.
@@ -84,6 +99,18 @@ impl TryFrom<String> for SequenceNumber {
     }
 }
 
+impl Ord for SequenceNumber {
+    fn cmp(&self, other: &SequenceNumber) -> Ordering {
+        self.by_size().cmp(&other.by_size())
+    }
+}
+
+impl PartialOrd for SequenceNumber {
+    fn partial_cmp(&self, other: &SequenceNumber) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl SequenceNumber {
     /// The number as the service writes it.
     #[must_use]
@@ -95,18 +122,6 @@ impl SequenceNumber {
     fn by_size(&self) -> (usize, &str) {
         let digits = self.0.trim_start_matches('0');
         (digits.len(), digits)
-    }
-}
-
-impl Ord for SequenceNumber {
-    fn cmp(&self, other: &SequenceNumber) -> Ordering {
-        self.by_size().cmp(&other.by_size())
-    }
-}
-
-impl PartialOrd for SequenceNumber {
-    fn partial_cmp(&self, other: &SequenceNumber) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 
@@ -162,6 +177,14 @@ pub struct Window {
     pub is_ended_early: bool,
 }
 
+impl Window {
+    /// The name of the stream, which its resource name ends in.
+    #[must_use]
+    pub fn stream_name(&self) -> &str {
+        self.stream.rsplit_once('/').map_or(&self.stream, |(_, name)| name)
+    }
+}
+
 /// How far a call has dealt with its records.
 ///
 /// The service goes on behind what is named here and takes an empty or missing name for the failure of every record.
@@ -213,7 +236,15 @@ impl TryFrom<RawEvent> for Event {
             }),
         };
         let records = records.unwrap_or_default();
-        Ok(Event { records: records.into_iter().map(|record| record.kinesis.into()).collect(), window })
+        // The id of a record is its shard, a colon and its sequence number.
+        let id = records.first().and_then(|record| record.id.as_deref());
+        let named = id.and_then(|id| id.split_once(':')).map(|(shard, _)| shard.to_owned());
+        let shard = window.as_ref().map(|window| window.shard.clone()).or(named);
+        Ok(Event {
+            records: records.into_iter().map(|record| record.kinesis.into()).collect(),
+            window,
+            shard,
+        })
     }
 }
 
@@ -250,6 +281,8 @@ struct RawWindow {
 
 #[derive(Deserialize)]
 struct RawRecord {
+    #[serde(rename = "eventID")]
+    id: Option<String>,
     kinesis: RawKinesis,
 }
 
@@ -422,6 +455,18 @@ mod tests {
                 (None, Some(1_545_084_711_166), Some("{\"host\":\"2001:db8::1\"}\n")),
             ],
         );
+    }
+
+    #[test]
+    fn an_event_says_its_shard_by_its_window_or_its_first_record() {
+        assert_eq!(event(WINDOW).shard.as_deref(), Some("shardId-000000000006"));
+        assert_eq!(event(PLAIN).shard.as_deref(), Some("shardId-000000000006"));
+        assert_eq!(event("{}").shard, None);
+    }
+
+    #[test]
+    fn a_window_has_the_name_of_its_stream() {
+        assert_eq!(event(WINDOW).window.unwrap().stream_name(), "lambda-stream");
     }
 
     #[test]

@@ -22,13 +22,21 @@ pub enum Reason {
     NotZstd,
     /// The line is not a JSON object.
     NotJson,
+    /// The record is not a row.
+    NotARow,
+    /// The window of the row is over for longer than metrics are taken.
+    TooOld,
+    /// The window of the row is further ahead than metrics are taken.
+    TooNew,
+    /// The metrics of the row are not what CloudWatch takes.
+    Refused,
     /// The state of a window cannot be read.
     State,
 }
 
 impl Reason {
     /// Every reason there is, in their order.
-    pub const ALL: [Reason; 8] = [
+    pub const ALL: [Reason; 12] = [
         Reason::NoData,
         Reason::NotBase64,
         Reason::TooLarge,
@@ -36,6 +44,10 @@ impl Reason {
         Reason::NotGzip,
         Reason::NotZstd,
         Reason::NotJson,
+        Reason::NotARow,
+        Reason::TooOld,
+        Reason::TooNew,
+        Reason::Refused,
         Reason::State,
     ];
 
@@ -50,6 +62,10 @@ impl Reason {
             Reason::NotGzip => "not-gzip",
             Reason::NotZstd => "not-zstd",
             Reason::NotJson => "not-json",
+            Reason::NotARow => "not-a-row",
+            Reason::TooOld => "too-old",
+            Reason::TooNew => "too-new",
+            Reason::Refused => "refused",
             Reason::State => "state",
         }
     }

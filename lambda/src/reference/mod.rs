@@ -10,6 +10,7 @@
 pub mod csv;
 pub mod host;
 mod lookup;
+pub mod object;
 
 use std::net::IpAddr;
 use std::sync::Arc;

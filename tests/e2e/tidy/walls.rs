@@ -1,7 +1,7 @@
 //! What only a few files may touch: inotify, the AWS SDK, derived formats, threads and tasks.
 
 use crate::place::Place;
-use crate::source::{Kind, Source};
+use crate::source::{Kind, Named, Source};
 use crate::tree::Tree;
 
 /// One thing, and the only places that may touch it.
@@ -17,7 +17,15 @@ const WALLS: [Wall; 4] = [
     Wall { what: "inotify watches", inside: &["agent/src/source/watch"], touched: inotify },
     Wall {
         what: "the crates of the AWS SDK",
-        inside: &["agent/src/send/aws", "agent/src/send/kinesis"],
+        inside: &[
+            "agent/src/send/aws",
+            "agent/src/send/kinesis",
+            "lambda/src/fault",
+            "lambda/src/s3",
+            "lambda/src/output",
+            "lambda/src/cloudwatch",
+            "lambda/src/runtime",
+        ],
         touched: aws_sdk,
     },
     Wall {
@@ -27,6 +35,7 @@ const WALLS: [Wall; 4] = [
             "agent/src/checkpoint/format",
             "lambda/src/event",
             "lambda/src/rows",
+            "lambda/src/aside",
             "lambda/src/window/state",
         ],
         touched: serde_derives,
@@ -61,8 +70,16 @@ fn inotify(source: &Source<'_>) -> Vec<usize> {
     crate_lines(source, |name| name == "notify")
 }
 
+/// A moment is a value like a number, and the SDK's type is the only one here that reads and writes dates.
 fn aws_sdk(source: &Source<'_>) -> Vec<usize> {
-    crate_lines(source, |name| name.starts_with("aws_"))
+    let is_moment = |path: &Named<'_>| {
+        matches!(path.segments.as_slice(), ["aws_smithy_types", "DateTime" | "date_time", ..])
+    };
+    let paths = source.paths();
+    let crates = paths.iter().filter(|path| {
+        path.segments.len() > 1 && path.segments.first().is_some_and(|name| name.starts_with("aws_"))
+    });
+    crates.filter(|path| !is_moment(path)).map(|path| path.line).collect()
 }
 
 /// The lines of the paths that begin with a crate that `is_meant`.
@@ -122,6 +139,7 @@ mod tests {
             "\nfn f(client: aws_sdk_kinesis::Client) {}",
             &["agent/src/send/mod.rs:2: the crates of the AWS SDK belong to send/aws and send/kinesis"],
         );
+        check("lambda/src/aside.rs", "use aws_smithy_types::DateTime;", &[]);
         check("agent/src/config/raw.rs", "struct Raw { aws_access_key_id: Option<String> }", &[]);
     }
 

@@ -1,3 +1,5 @@
+//! Requests as the service takes and refuses them.
+
 use super::*;
 
 const NOW: Moment = Moment::EPOCH;

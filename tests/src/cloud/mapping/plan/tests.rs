@@ -147,11 +147,7 @@ fn a_state_that_is_too_large_ends_the_window_early_and_the_rest_begins_anew() {
     let state = "a".repeat(1_000_001);
     answer(&mut plan, 2, &json!({ "state": state }).to_string());
     let shown = next(&mut plan, 2);
-    assert!(
-        shown.starts_with(" w0 \"aaa") && shown.ends_with("FinalEarly"),
-        "{}",
-        &shown[shown.len() - 20..]
-    );
+    assert!(shown.starts_with(" w0 \"aaa") && shown.ends_with("\" FinalEarly"));
     answer(&mut plan, 2, r#"{"state":{}}"#);
     assert_eq!(next(&mut plan, 2), "4 w0 {} Middle");
 }
@@ -322,7 +318,10 @@ proptest! {
                 Step::Invoke(invocation) => invocation,
                 Step::Wait => continue,
                 Step::End => break,
-                Step::GiveUp(given_up) => panic!("{given_up:?}"),
+                Step::GiveUp(given_up) => {
+                    prop_assert!(false, "{:?}", given_up);
+                    break;
+                }
             };
             let event: Value = serde_json::from_str(&invocation.payload).unwrap();
             let numbers: Vec<usize> =

@@ -4,6 +4,8 @@
 //! Here they run over this repository; beside each rule stands a test with a small tree that breaks it. The rules read
 //! text and know nothing of what the code does.
 
+#[path = "tidy/crates.rs"]
+mod crates;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/paths.rs"]

@@ -1,25 +1,70 @@
-//! What the record of an access log line must be, by a reading in Python that shares nothing with the agent's.
+//! What must come out, by programs in Python that share nothing with what they judge: the record of an access log line,
+//! and the counts of the windows that the records fall into.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 /// The records of all lines of `files`, in order, as the `strings` profile writes them, newlines included.
 ///
 /// # Errors
 /// If there is no Python, or it cannot read a line.
 pub fn records(files: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Vec<Vec<u8>>> {
-    let output = Command::new("python3").arg(script()).args(files).output().context(
-        "failed to run `python3`, which reads the access logs independently; `apt-get install python3` has it",
-    )?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(output.stdout.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
+    let output = run(Command::new("python3").arg(script("read_access_log.py")).args(files))?;
+    Ok(output.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/read_access_log.py")
+/// How many requests of one kind fell into one window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// The first moment of the window, in milliseconds since the epoch.
+    pub start: u64,
+    /// Application and contact; none for a host that is not in the reference.
+    pub application: Option<(String, String)>,
+    /// The status code.
+    pub status: u64,
+    /// The requests.
+    pub count: u64,
+}
+
+/// The groups of `records`, a file with a line for each: when it arrived, in milliseconds since the epoch, a tab, and its
+/// data. Hosts are joined with the CSV `reference`.
+///
+/// # Errors
+/// If there is no Python, or it cannot read a file.
+pub fn groups(records: &Path, reference: &Path, window: Duration) -> Result<Vec<Group>> {
+    let script = script("count_windows.py");
+    let seconds = window.as_secs().to_string();
+    let output = run(Command::new("python3").arg(script).arg(records).arg(reference).arg(seconds))?;
+    let lines = output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| group(line).context("a group that is none")).collect()
+}
+
+fn group(line: &[u8]) -> Option<Group> {
+    let group: Value = serde_json::from_slice(line).ok()?;
+    let text = |index: usize| group[index].as_str().map(str::to_owned);
+    Some(Group {
+        start: group[0].as_u64()?,
+        application: text(1).zip(text(2)),
+        status: group[3].as_u64()?,
+        count: group[4].as_u64()?,
+    })
+}
+
+fn run(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.output().context(
+        "failed to run `python3`, which checks the results independently; `apt-get install python3` has it",
+    )?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(output.stdout)
+}
+
+fn script(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e").join(name)
 }
 
 #[cfg(test)]
@@ -68,5 +113,31 @@ mod tests {
         fs::write(&file, "hello\n").unwrap();
         let error = records([file]).unwrap_err().to_string();
         assert!(error.contains("access_log:1: not an access log line: b'hello'"), "{error}");
+    }
+
+    #[test]
+    fn requests_are_counted_by_window_and_joined_with_the_reference() {
+        let dir = tempfile::tempdir().unwrap();
+        let (records, reference) = (dir.path().join("records"), dir.path().join("reference.csv"));
+        let record = |arrived: u64, host: &str, response: &str| {
+            format!("{arrived}\t{{\"host\":\"{host}\",\"response\":{response}}}\n")
+        };
+        let lines = [
+            record(9_999, "::1", "200"),
+            record(10_000, "::1", "\"200\""),
+            record(10_001, "::1", "404"),
+            record(14_999, "::1", "200"),
+            record(14_999, "192.0.2.1", "200"),
+        ];
+        fs::write(&records, lines.concat()).unwrap();
+        fs::write(&reference, "Host,ApplicationName,Contact\n::1,\"a, b\",c@d\n").unwrap();
+        let known = || Some(("a, b".to_owned(), "c@d".to_owned()));
+        let expected = [
+            Group { start: 5_000, application: known(), status: 200, count: 1 },
+            Group { start: 10_000, application: None, status: 200, count: 1 },
+            Group { start: 10_000, application: known(), status: 200, count: 2 },
+            Group { start: 10_000, application: known(), status: 404, count: 1 },
+        ];
+        assert_eq!(groups(&records, &reference, Duration::from_secs(5)).unwrap(), expected);
     }
 }

@@ -1,90 +1,31 @@
-//! Who may name whom in the agent: the chain of steps points upstream only.
+//! Who may name whom: the chain of steps points upstream only.
 //!
-//! The table is the architecture. A module that is not in it may not exist, and a row names only rows above it.
+//! The tables in [`crate::crates`] are the architecture. A module that is not in its crate's table may not exist.
 
+use crate::crates::Crate;
 use crate::place::Place;
-use crate::purity;
 use crate::source::{Named, Source};
 use crate::tree::Tree;
 
-/// The modules of the agent, each with those it may name beside itself.
-const TABLE: [(&str, &[&str]); 19] = [
-    ("position", &[]),
-    ("loss", &["position"]),
-    ("budget", &[]),
-    ("exit", &[]),
-    ("chain", &[]),
-    ("log", &[]),
-    ("metrics", &["loss"]),
-    ("source", &["position", "budget"]),
-    ("split", &["position", "loss", "source"]),
-    ("parse", &["position", "loss", "split"]),
-    ("batch", &["position", "loss", "split", "parse"]),
-    ("send", &["position", "loss", "batch"]),
-    ("checkpoint", &["position", "loss", "send"]),
-    ("report", &["loss", "metrics"]),
-    ("config", &["position", "source", "parse", "batch", "send", "chain"]),
-    ("shutdown", &[]),
-    (
-        "pipeline",
-        &[
-            "position",
-            "loss",
-            "budget",
-            "exit",
-            "chain",
-            "log",
-            "metrics",
-            "source",
-            "split",
-            "parse",
-            "batch",
-            "send",
-            "checkpoint",
-            "report",
-            "config",
-            "shutdown",
-        ],
-    ),
-    ("cli", &["config", "pipeline", "log", "exit", "chain"]),
-    ("lib", &["config", "pipeline", "log", "exit", "chain", "cli"]),
-];
-
-/// What single files may name beyond the row of their module: a subcommand the step that it shows.
-const PARTS: [(&str, &[&str]); 4] = [
-    // The words for a format are those of the command line; what they mean is the step's.
-    ("cli/arguments", &["parse"]),
-    // It tells what the steps were set to do.
-    ("cli/check", &["parse", "source"]),
-    ("cli/parse", &["parse", "split"]),
-    ("cli/checkpoint", &["checkpoint", "position"]),
-];
-
-/// The files that meet the world outside, unless they are pure.
-const SHELL: [&str; 6] =
-    ["source", "send/mod", "send/kinesis", "checkpoint/mod", "checkpoint/store", "shutdown"];
-
-/// What the shell may name besides, to say what went wrong and to count it.
-const SHELL_NAMES: [&str; 2] = ["chain", "metrics"];
-
-/// What breaks the table.
+/// What breaks the tables.
 pub(crate) fn violations(tree: &Tree) -> Vec<String> {
-    tree.sources(Place::ROOT)
+    tree.crate_sources()
         .iter()
-        .flat_map(|source| match Place::new(source.path()).module() {
-            "main" => of_main(source),
-            module => of_module(source, module),
+        .flat_map(|(place, source)| match place.module() {
+            "main" => of_main(source, place.krate()),
+            _ => of_module(source, *place),
         })
         .collect()
 }
 
-fn of_module(source: &Source<'_>, module: &str) -> Vec<String> {
-    let place = Place::new(source.path());
-    let Some((_, row)) = TABLE.iter().find(|(name, _)| *name == module) else {
+fn of_module(source: &Source<'_>, place: Place<'_>) -> Vec<String> {
+    let (krate, module) = (place.krate(), place.module());
+    let Some((_, row)) = krate.modules.iter().find(|(name, _)| *name == module) else {
         return vec![format!("{}: `{module}` is not in the import table", source.path())];
     };
-    let parts = PARTS.iter().filter(|(part, _)| place.is_within(&[part])).flat_map(|(_, names)| *names);
-    let shell = SHELL_NAMES.iter().filter(|_| place.is_within(&SHELL) && !purity::is_pure(place));
+    let parts = krate.parts.iter().filter(|(part, _)| place.is_within(&[part])).flat_map(|(_, names)| *names);
+    let is_shell = place.is_within(krate.shell) && !place.is_pure();
+    let shell = krate.shell_names.iter().filter(|_| is_shell);
     let allowed: Vec<&str> = row.iter().chain(parts).chain(shell).copied().chain([module]).collect();
     source
         .paths()
@@ -98,21 +39,23 @@ fn of_module(source: &Source<'_>, module: &str) -> Vec<String> {
 /// The module of the crate's root that `path` leads to, if it leads there.
 fn named_module<'a>(path: &Named<'a>, place: Place<'_>) -> Option<&'a str> {
     let ups = path.segments.iter().take_while(|segment| **segment == "super").count();
+    let is_module = |name: &str| place.krate().modules.iter().any(|(row, _)| *row == name);
     match path.segments.as_slice() {
         ["crate", name, ..] => Some(name),
         ["super", ..] if ups == place.depth() => path.segments.get(ups).copied(),
-        [name, _, ..] if place.depth() == 0 && TABLE.iter().any(|(row, _)| row == name) => Some(name),
+        [name, _, ..] if place.depth() == 0 && is_module(name) => Some(name),
         _ => None,
     }
 }
 
 /// `main` starts the library: it has no modules of its own and names no other crate.
-fn of_main(source: &Source<'_>) -> Vec<String> {
+fn of_main(source: &Source<'_>, krate: &Crate) -> Vec<String> {
     source
         .paths()
         .iter()
         .filter_map(|path| match path.segments.as_slice() {
-            ["std" | "kinetail", ..] => None,
+            ["std", ..] => None,
+            [name, ..] if *name == krate.name => None,
             [head @ "mod"] => Some((*head, path.line)),
             [head, _, ..] if head.starts_with(char::is_lowercase) => Some((*head, path.line)),
             _ => None,
@@ -124,6 +67,7 @@ fn of_main(source: &Source<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crates::CRATES;
     use crate::tree;
 
     #[track_caller]
@@ -133,12 +77,14 @@ mod tests {
 
     #[test]
     fn a_row_names_only_rows_above_it() {
-        for (index, (module, names)) in TABLE.iter().enumerate() {
-            let above: Vec<&str> = TABLE[..index].iter().map(|(above, _)| *above).collect();
-            assert!(
-                names.iter().all(|name| above.contains(name)),
-                "`{module}` names {names:?} after {above:?}"
-            );
+        for krate in CRATES {
+            for (index, (module, names)) in krate.modules.iter().enumerate() {
+                let above: Vec<&str> = krate.modules[..index].iter().map(|(above, _)| *above).collect();
+                assert!(
+                    names.iter().all(|name| above.contains(name)),
+                    "`{module}` names {names:?} after {above:?}"
+                );
+            }
         }
     }
 
@@ -215,6 +161,22 @@ mod tests {
                 "agent/src/main.rs:1: `main` must not name `mod`",
                 "agent/src/main.rs:2: `main` must not name `tokio`",
             ],
+        );
+    }
+
+    #[test]
+    fn each_crate_has_its_own_table() {
+        check("lambda/src/event.rs", "use crate::event::Event;", &[]);
+        check(
+            "lambda/src/split.rs",
+            "use crate::position::Span;",
+            &["lambda/src/split.rs: `split` is not in the import table"],
+        );
+        check("lambda/src/main.rs", "fn main() { kinetail_lambda::run() }", &[]);
+        check(
+            "lambda/src/main.rs",
+            "fn main() { kinetail::run() }",
+            &["lambda/src/main.rs:1: `main` must not name `kinetail`"],
         );
     }
 

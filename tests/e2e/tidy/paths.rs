@@ -1,7 +1,7 @@
 //! The unit, the shipped configuration, the code, the README and the user data of instances agree on who runs the agent
 //! and where its files are.
 
-use crate::place::Place;
+use crate::crates::AGENT;
 use crate::source::Kind;
 use crate::tree::Tree;
 
@@ -70,12 +70,12 @@ fn setting<'a>(tree: &'a Tree, key: &str) -> Option<&'a str> {
 fn missing(tree: &Tree, value: &str, in_code: bool) -> Vec<String> {
     let is_in_readme = tree.text("README.md").is_some_and(|readme| names(readme, value));
     let is_in_code = || {
-        tree.sources(Place::ROOT).iter().any(|source| {
+        tree.sources(AGENT.root).iter().any(|source| {
             source.tokens().iter().any(|token| token.kind == Kind::Text && names(token.text, value))
         })
     };
     let readme = (!is_in_readme).then(|| format!("README.md: does not name {value}"));
-    let code = (in_code && !is_in_code()).then(|| format!("{}: does not name {value}", Place::ROOT));
+    let code = (in_code && !is_in_code()).then(|| format!("{}: does not name {value}", AGENT.root));
     readme.into_iter().chain(code).collect()
 }
 

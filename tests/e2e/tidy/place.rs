@@ -1,27 +1,36 @@
-//! Where a file of the agent stands among its modules.
+//! Where a file stands among the modules of its crate.
 
-/// A file of the agent by its path below `agent/src`, without `.rs`: `position`, `send/mod`, `send/kinesis`.
+use crate::crates::{CRATES, Crate};
+
+/// A file of a crate by its path below the crate's root, without `.rs`: `position`, `send/mod`, `send/kinesis`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a>(&'a str);
+pub(crate) struct Place<'a> {
+    krate: &'static Crate,
+    name: &'a str,
+}
 
 impl<'a> Place<'a> {
-    /// The folder of the agent's modules.
-    pub(crate) const ROOT: &'static str = "agent/src/";
+    /// The place of the file at `path`, from the root of the tree; none if it is of none of the crates.
+    pub(crate) fn of(path: &'a str) -> Option<Place<'a>> {
+        CRATES.iter().find_map(|krate| {
+            let name = path.strip_prefix(krate.root)?.strip_suffix(".rs")?;
+            Some(Place { krate, name })
+        })
+    }
 
-    /// The place of the file at `path`, from the root of the tree.
-    pub(crate) fn new(path: &'a str) -> Place<'a> {
-        let name = path.strip_prefix(Self::ROOT).unwrap_or(path);
-        Place(name.strip_suffix(".rs").unwrap_or(name))
+    /// Its crate.
+    pub(crate) fn krate(self) -> &'static Crate {
+        self.krate
     }
 
     /// The module of the crate's root that the file belongs to.
     pub(crate) fn module(self) -> &'a str {
-        self.0.split('/').next().unwrap_or(self.0)
+        self.name.split('/').next().unwrap_or(self.name)
     }
 
     /// How many modules stand between the crate's root and what the file holds, itself included.
     pub(crate) fn depth(self) -> usize {
-        match self.0.strip_suffix("/mod").unwrap_or(self.0) {
+        match self.name.strip_suffix("/mod").unwrap_or(self.name) {
             "lib" => 0,
             name => name.split('/').count(),
         }
@@ -30,8 +39,13 @@ impl<'a> Place<'a> {
     /// Whether the file is one of `places`, or stands in a folder that is.
     pub(crate) fn is_within(self, places: &[&str]) -> bool {
         places.iter().any(|place| {
-            self.0.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            self.name.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
+    }
+
+    /// Whether the file is pure.
+    pub(crate) fn is_pure(self) -> bool {
+        self.is_within(self.krate.pure)
     }
 }
 
@@ -41,7 +55,7 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, module: &str, depth: usize) {
-        let place = Place::new(path);
+        let place = Place::of(path).unwrap();
         assert_eq!((place.module(), place.depth()), (module, depth));
     }
 
@@ -54,8 +68,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_belongs_to_the_crate_whose_folder_it_is_in() {
+        assert_eq!(Place::of("lambda/src/event.rs").map(|place| place.krate().name), Some("kinetail_lambda"));
+        assert!(Place::of("tests/src/host.rs").is_none());
+    }
+
+    #[test]
     fn a_folder_holds_its_files_and_no_neighbour() {
-        assert!(Place::new("agent/src/split/mod.rs").is_within(&["split"]));
-        assert!(!Place::new("agent/src/splitter.rs").is_within(&["split"]));
+        assert!(Place::of("agent/src/split/mod.rs").unwrap().is_within(&["split"]));
+        assert!(!Place::of("agent/src/splitter.rs").unwrap().is_within(&["split"]));
     }
 }

@@ -4,28 +4,10 @@ use crate::place::Place;
 use crate::source::{Named, Source};
 use crate::tree::Tree;
 
-/// The pure modules.
-const PURE: [&str; 9] = [
-    "position",
-    "loss",
-    "source/identity",
-    "split",
-    "parse",
-    "batch",
-    "send/settle",
-    "send/pace",
-    "checkpoint/ledger",
-];
-
-/// Whether the file at `place` is pure.
-pub(crate) fn is_pure(place: Place<'_>) -> bool {
-    place.is_within(&PURE)
-}
-
 /// What reaches out of a pure module.
 pub(crate) fn violations(tree: &Tree) -> Vec<String> {
-    let sources = tree.sources(Place::ROOT);
-    sources.iter().filter(|source| is_pure(Place::new(source.path()))).flat_map(of_source).collect()
+    let sources = tree.crate_sources();
+    sources.iter().filter(|(place, _)| place.is_pure()).flat_map(|(_, source)| of_source(source)).collect()
 }
 
 fn of_source(source: &Source<'_>) -> Vec<String> {

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{fs, io};
 
+use crate::crates::CRATES;
+use crate::place::Place;
 use crate::source::Source;
 
 /// Folders whose files are not read, wherever they stand.
@@ -48,6 +50,12 @@ impl Tree {
     /// The text of one file.
     pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(String::as_str)
+    }
+
+    /// The Rust files of the crates that are shipped, each with its place.
+    pub(crate) fn crate_sources(&self) -> Vec<(Place<'_>, Source<'_>)> {
+        let sources = CRATES.iter().flat_map(|krate| self.sources(krate.root));
+        sources.filter_map(|source| Some((Place::of(source.path())?, source))).collect()
     }
 
     /// The Rust files whose path begins with `folder`, in the order of their paths.

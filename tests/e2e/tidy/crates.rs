@@ -1,0 +1,104 @@
+//! The two crates that are shipped, each with its modules in order: the architecture, as data that the rules read.
+//!
+//! A row names only rows above it, so the steps of each crate point upstream only. The crates do not name each other.
+
+/// One crate of the workspace.
+#[derive(Debug)]
+pub(crate) struct Crate {
+    /// The folder of its modules.
+    pub(crate) root: &'static str,
+    /// The name that its own `main` calls it by.
+    pub(crate) name: &'static str,
+    /// Its modules, each with those it may name beside itself.
+    pub(crate) modules: &'static [(&'static str, &'static [&'static str])],
+    /// What single files may name beyond the row of their module.
+    pub(crate) parts: &'static [(&'static str, &'static [&'static str])],
+    /// The files that meet the world outside, unless they are pure.
+    pub(crate) shell: &'static [&'static str],
+    /// What the shell may name besides, to say what went wrong and to count it.
+    pub(crate) shell_names: &'static [&'static str],
+    /// The pure modules: no clock, disk, network, runtime or logger.
+    pub(crate) pure: &'static [&'static str],
+}
+
+/// Both crates.
+pub(crate) const CRATES: [&Crate; 2] = [&AGENT, &LAMBDA];
+
+/// The agent.
+pub(crate) const AGENT: Crate = Crate {
+    root: "agent/src/",
+    name: "kinetail",
+    modules: &[
+        ("position", &[]),
+        ("loss", &["position"]),
+        ("budget", &[]),
+        ("exit", &[]),
+        ("chain", &[]),
+        ("log", &[]),
+        ("metrics", &["loss"]),
+        ("source", &["position", "budget"]),
+        ("split", &["position", "loss", "source"]),
+        ("parse", &["position", "loss", "split"]),
+        ("batch", &["position", "loss", "split", "parse"]),
+        ("send", &["position", "loss", "batch"]),
+        ("checkpoint", &["position", "loss", "send"]),
+        ("report", &["loss", "metrics"]),
+        ("config", &["position", "source", "parse", "batch", "send", "chain"]),
+        ("shutdown", &[]),
+        (
+            "pipeline",
+            &[
+                "position",
+                "loss",
+                "budget",
+                "exit",
+                "chain",
+                "log",
+                "metrics",
+                "source",
+                "split",
+                "parse",
+                "batch",
+                "send",
+                "checkpoint",
+                "report",
+                "config",
+                "shutdown",
+            ],
+        ),
+        ("cli", &["config", "pipeline", "log", "exit", "chain"]),
+        ("lib", &["config", "pipeline", "log", "exit", "chain", "cli"]),
+    ],
+    parts: &[
+        // The words for a format are those of the command line; what they mean is the step's.
+        ("cli/arguments", &["parse"]),
+        // It tells what the steps were set to do.
+        ("cli/check", &["parse", "source"]),
+        ("cli/parse", &["parse", "split"]),
+        ("cli/checkpoint", &["checkpoint", "position"]),
+    ],
+    shell: &["source", "send/mod", "send/kinesis", "checkpoint/mod", "checkpoint/store", "shutdown"],
+    shell_names: &["chain", "metrics"],
+    pure: &[
+        "position",
+        "loss",
+        "source/identity",
+        "split",
+        "parse",
+        "batch",
+        "send/settle",
+        "send/pace",
+        "checkpoint/ledger",
+    ],
+};
+
+/// Its companion.
+const LAMBDA: Crate = Crate {
+    root: "lambda/src/",
+    name: "kinetail_lambda",
+    modules: &[("event", &[]), ("lib", &[])],
+    parts: &[],
+    shell: &[],
+    shell_names: &[],
+    pure: &["event"],
+};

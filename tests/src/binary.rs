@@ -1,4 +1,5 @@
-//! Builds the agent that the tests and the demo run: `cargo test` and `cargo run` build no binaries of other crates.
+//! Builds the agent and the functions that the tests and the demo run: `cargo test` and `cargo run` build no binaries of
+//! other crates.
 
 use std::env;
 use std::ffi::OsString;
@@ -13,28 +14,50 @@ use anyhow::{Context, Result, anyhow, ensure};
 /// # Errors
 /// If it cannot be built.
 pub fn agent() -> Result<&'static Path> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))) {
-        Ok(path) => Ok(path),
-        Err(error) => Err(anyhow!(error.clone())),
-    }
+    Ok(&built()?.agent)
 }
 
-fn build() -> Result<PathBuf> {
-    let running = env::current_exe().context("failed to find the running program")?;
-    let place = Place::of(&running)
-        .with_context(|| format!("`{}` is not in a target directory", running.display()))?;
+/// The binary of the functions in the cloud, built like the agent's and together with it.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn bootstrap() -> Result<&'static Path> {
+    Ok(&built()?.bootstrap)
+}
+
+struct Built {
+    agent: PathBuf,
+    bootstrap: PathBuf,
+}
+
+fn built() -> Result<&'static Built> {
+    static BUILT: OnceLock<Result<Built, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    built.as_ref().map_err(|error| anyhow!(error.clone()))
+}
+
+fn build() -> Result<Built> {
+    let place = Place::here()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    // The whole workspace, not `-p kinetail`: with its features the dependencies are those that were built already.
+    // The whole workspace, not single packages: with its features the dependencies are those that were built already.
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--workspace", "--bin", "kinetail", "--profile", &place.profile])
+        .args(["build", "--quiet", "--workspace", "--bin", "kinetail", "--bin", "bootstrap"])
+        .args(["--profile", &place.profile])
         .arg("--target-dir")
         .arg(&place.target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .context("failed to run cargo")?;
-    ensure!(status.success(), "cargo could not build the agent: {status}");
-    Ok(place.binaries.join("kinetail"))
+    ensure!(status.success(), "cargo could not build the agent and the functions: {status}");
+    Ok(Built { agent: place.binaries.join("kinetail"), bootstrap: place.binaries.join("bootstrap") })
+}
+
+/// The target directory of the running program.
+///
+/// # Errors
+/// If it does not lie in one.
+pub fn target() -> Result<PathBuf> {
+    Ok(Place::here()?.target)
 }
 
 /// Where a program that cargo built lies.
@@ -46,6 +69,11 @@ struct Place {
 }
 
 impl Place {
+    fn here() -> Result<Place> {
+        let running = env::current_exe().context("failed to find the running program")?;
+        Place::of(&running).with_context(|| format!("`{}` is not in a target directory", running.display()))
+    }
+
     /// Reads `…/target/PROFILE/demo` or `…/target/PROFILE/deps/delivery-0123`.
     fn of(program: &Path) -> Option<Place> {
         let parent = program.parent()?;

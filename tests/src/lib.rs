@@ -29,6 +29,7 @@ pub mod host;
 pub mod httpd;
 pub mod metrics;
 pub mod oracle;
+pub mod python;
 pub mod scene;
 pub mod usage;
 pub mod visitor;

@@ -8,8 +8,9 @@ The rows of a group stand between two comments. Everything outside them stays as
 has a row there keeps that row. The file is replaced only if nobody has changed it since it was read; else it is read
 and the group looked at again. The file is read before the group is, so that an older look never replaces a newer one.
 
-An instance gives the tags ApplicationName and Contact to the rows of its private addresses. One without ApplicationName
-gets no row: its requests count as UNKNOWN, as those of any host that nobody has named.
+An instance gives the tags ApplicationName and Contact to the rows of its private addresses. One without ApplicationName,
+or with values for which the whole file would be refused, gets no row: its requests count as UNKNOWN, as those of any
+host that nobody has named.
 """
 
 import csv
@@ -22,7 +23,11 @@ import time
 import boto3
 from botocore.exceptions import ClientError
 
-HEADER = ["Host", "ApplicationName", "Contact"]
+COLUMNS = ["Host", "ApplicationName", "Contact"]
+
+# What the reader of the file refuses: longer values, and the names of those that are not known.
+LONGEST_VALUE_BYTES = 256
+RESERVED = {"UNKNOWN", "OTHER"}
 
 # The waits together stay below 16 s, well within the time-out of the function.
 ATTEMPTS = 12
@@ -38,7 +43,7 @@ STATES = ["pending", "running", "stopping", "stopped", "shutting-down"]
 
 
 class Damaged(Exception):
-    """The comments around the rows of a group do not belong together."""
+    """The file is not one that rows can be added to; people have to mend it."""
 
 
 class NotVisible(Exception):
@@ -115,16 +120,21 @@ def members(group):
 
 
 def rows(instances):
-    """A row for each private address, in the order of the addresses."""
+    """A row for each private address, in the order of the addresses, by the names of the columns."""
     found = {}
     for instance in instances:
         tags = {tag["Key"]: " ".join(tag["Value"].split()) for tag in instance.get("Tags", [])}
-        if not tags.get("ApplicationName"):
-            print(f"{instance['InstanceId']} has no tag ApplicationName and gets no row")
+        application, contact = tags.get("ApplicationName", ""), tags.get("Contact", "")
+        if application in RESERVED | {""} or not (fits(application) and fits(contact)):
+            print(f"{instance['InstanceId']} gets no row with these tags: {application!r}, {contact!r}")
             continue
         for address in addresses(instance):
-            found[address] = [address, tags["ApplicationName"], tags.get("Contact", "")]
+            found[address] = dict(zip(COLUMNS, (address, application, contact)))
     return [found[address] for address in sorted(found)]
+
+
+def fits(value):
+    return value.isprintable() and len(value.encode("utf-8")) <= LONGEST_VALUE_BYTES
 
 
 def addresses(instance):
@@ -144,16 +154,28 @@ def with_section(text, group, wanted):
     newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
     before, after = around(lines, begin, end)
     if not before and not after:
-        before = [",".join(HEADER) + newline]
+        before = [",".join(COLUMNS) + newline]
     if before and not before[-1].endswith("\n"):
         before[-1] += newline
 
-    outside = csv.reader(line for line in before + after if not line.startswith("#"))
-    taken = {host(row[0]) for row in outside if row}
+    outside = [row for row in csv.reader(line for line in before + after if not line.startswith("#")) if row]
+    header = columns(outside[0] if outside else [])
+    place = header.index("Host")
+    taken = {host(row[place]) for row in outside[1:] if len(row) > place}
     section = io.StringIO()
-    writer = csv.writer(section, lineterminator=newline)
-    writer.writerows(row for row in wanted if host(row[0]) not in taken)
+    writer = csv.DictWriter(section, header, restval="", lineterminator=newline)
+    writer.writerows(row for row in wanted if host(row["Host"]) not in taken)
     return "".join([*before, begin, newline, section.getvalue(), end, newline, *after])
+
+
+def columns(header):
+    """The columns in the order of the file, which may have others among them; ours as they are spelt here."""
+    ours = {column.lower(): column for column in COLUMNS}
+    found = ["".join(name.replace("\ufeff", "").split()) for name in header]
+    found = [ours.get(name.lower(), f"{number} {name}") for number, name in enumerate(found)]
+    if sorted(name for name in found if name in COLUMNS) != sorted(COLUMNS):
+        raise Damaged(f"the first line must name each of {', '.join(COLUMNS)} once, not {header}")
+    return found
 
 
 def around(lines, begin, end):

@@ -195,10 +195,13 @@ class Templates(unittest.TestCase):
                     {"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
                 )
             }
+            reference = f"{bucket}/HostApplicationMap.csv"
+            last_good = f"{reference}.last-good"
             aggregate = {
                 **dict.fromkeys(READ_STREAM, given),
                 **kept,
-                "s3:GetObject": ({f"{bucket}/HostApplicationMap.csv"}, None),
+                "s3:GetObject": ({reference, last_good}, None),
+                "s3:PutObject": (kept["s3:PutObject"][0] | {last_good}, None),
             }
             if mode == "stream":
                 rows = ({stream + outputs["OutputStreamName"]}, None)

@@ -152,6 +152,34 @@ class UpdateReference(unittest.TestCase):
         self.handle("web")
         self.assertEqual(self.rows(), [["Host", "ApplicationName", "Contact"]])
 
+    def test_an_instance_whose_tags_would_break_the_file_gets_no_row(self):
+        for tags in (
+            {"ApplicationName": "OTHER"},
+            {"ApplicationName": "UNKNOWN"},
+            {"ApplicationName": "\u20ac" * 86},
+            {"ApplicationName": "a\u0090"},
+            {"ApplicationName": "shop", "Contact": "\u20ac" * 86},
+        ):
+            self.launch("web", **tags)
+        _, address = self.launch("web", ApplicationName="\u20ac" * 85, Contact="OTHER")
+        self.handle("web")
+        self.assertEqual(self.rows()[1:], [[address, "\u20ac" * 85, "OTHER"]])
+
+    def test_columns_may_stand_in_any_order_and_among_others(self):
+        self.put(b"\xef\xbb\xbfcontact,Rack, HOST ,Application Name,Rack\n")
+        _, address = self.launch("web", ApplicationName="shop", Contact="ann")
+        self.handle("web")
+        self.assertEqual(self.rows()[1:], [["ann", "", address, "shop", ""]])
+
+    def test_a_file_without_its_columns_is_left_to_people(self):
+        self.launch("web", ApplicationName="shop")
+        for header in (b"\n", b"Host,ApplicationName\n", b"Host,Host,ApplicationName,Contact\n"):
+            with self.subTest(header=header):
+                self.put(header)
+                with self.assertRaises(update_reference.Damaged):
+                    self.handle("web")
+                self.assertEqual(self.calls, [])
+
     def test_a_row_outside_of_the_section_goes_before(self):
         _, address = self.launch("web", ApplicationName="shop")
         by_hand = f"Host,ApplicationName,Contact\n {address} ,legacy,\n"
@@ -173,7 +201,7 @@ class UpdateReference(unittest.TestCase):
                 {"PrivateIpAddresses": [], "Ipv6Addresses": [{"Ipv6Address": "2001:db8::9"}]},
             ],
         }
-        found = [row[0] for row in update_reference.rows([instance])]
+        found = [row["Host"] for row in update_reference.rows([instance])]
         self.assertEqual(found, ["10.0.0.8", "10.0.0.9", "2001:db8::9"])
 
     def test_a_file_that_is_right_already_is_not_written(self):

@@ -6,6 +6,7 @@ import unittest
 import metrics
 import stack
 import yaml
+from botocore.exceptions import ClientError
 
 # The environment of the functions as it is documented, by mode and function.
 READS = {"REFERENCE_BUCKET", "REFERENCE_KEY", "JOIN_FIELD"}
@@ -171,6 +172,10 @@ class Templates(unittest.TestCase):
             _, outputs, _ = self.deploy(StartFrom=start, StartTimestamp="1795341600")
             mapping = self.mapping(outputs["AggregateMappingId"])
             self.assertEqual(mapping["StartingPosition"], position)
+
+    def test_a_start_at_a_time_needs_the_time(self):
+        with self.assertRaisesRegex(ClientError, "needs a StartTimestamp"):
+            self.deploy(StartFrom="AT_TIMESTAMP")
 
     def test_a_mapping_is_the_same_after_it_was_disabled(self):
         _, outputs, _ = self.deploy()

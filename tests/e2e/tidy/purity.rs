@@ -1,6 +1,5 @@
 //! The steps in the middle are pure: no clock, disk, network, runtime or logger. Time is an argument.
 
-use crate::place::Place;
 use crate::source::{Named, Source};
 use crate::tree::Tree;
 

@@ -277,10 +277,13 @@ class Templates(unittest.TestCase):
         self.assertEqual(mode, "ON_DEMAND")
 
     def test_every_alarm_tells_the_topic_and_the_operator_what_to_do(self):
-        for mode in ("stream", "direct"):
-            _, outputs, resources = self.deploy(OutputMode=mode, NotificationEmail="ops@example.com")
+        for mode, threshold, count in (("stream", "1", 12), ("direct", "1", 9), ("direct", "0", 8)):
+            _, outputs, resources = self.deploy(
+                OutputMode=mode, ApplicationThreshold=threshold, NotificationEmail="ops@example.com"
+            )
             alarms = self.alarms(resources)
-            self.assertEqual(len(alarms), 12 if mode == "stream" else 9)
+            self.assertEqual(len(alarms), count)
+            self.assertEqual("ApplicationRequestsAlarm" in resources, threshold != "0")
             for alarm in alarms.values():
                 self.assertEqual(alarm["AlarmActions"], [outputs["TopicArn"]])
                 self.assertGreater(len(alarm["AlarmDescription"]), 100)

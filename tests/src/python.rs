@@ -65,8 +65,12 @@ fn make() -> Result<PathBuf> {
     let requirements = path.join("requirements.txt");
     fs::write(&requirements, REQUIREMENTS)?;
     let pip = path.join("bin/pip");
-    finish(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements))
-        .context("failed to install the Python packages")?;
+    finish(
+        Command::new(pip)
+            .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(&requirements),
+    )
+    .context("failed to install the Python packages")?;
     File::create(complete)?;
     Ok(path)
 }
@@ -97,15 +101,14 @@ impl Emulator {
         Emulator::start(command, port).await
     }
 
-    /// Starts `ministack`, whose hypercorn binds every address unless it is told otherwise by its own configuration:
-    /// <https://pypi.org/project/ministack/>.
+    /// Starts `ministack`, which listens on every address unless it is told not to: <https://pypi.org/project/ministack/>.
     ///
     /// # Errors
     /// If it does not listen in time.
     pub async fn ministack() -> Result<Emulator> {
         let port = free_port()?;
         let mut command = Command::new(program("ministack")?);
-        command.env("GATEWAY_PORT", port.to_string());
+        command.env("GATEWAY_PORT", port.to_string()).env("BIND_HOST", "127.0.0.1");
         Emulator::start(command, port).await
     }
 

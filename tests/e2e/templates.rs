@@ -33,6 +33,11 @@ fn instances_keep_themselves_in_the_reference_file() -> Result<()> {
     check("test_update_reference.py")
 }
 
+#[test]
+fn instances_install_what_was_asked_for_or_say_why_not() -> Result<()> {
+    check("test_user_data.py")
+}
+
 /// Runs one file of Python tests, which must hold some.
 fn check(name: &str) -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/templates").join(name);

@@ -161,7 +161,7 @@ def with_section(text, group, wanted):
     outside = [row for row in csv.reader(line for line in before + after if not line.startswith("#")) if row]
     header = columns(outside[0] if outside else [])
     place = header.index("Host")
-    taken = {host(row[place]) for row in outside[1:] if len(row) > place}
+    taken = {host(row[place]) for row in outside if len(row) > place}
     section = io.StringIO()
     writer = csv.DictWriter(section, header, restval="", lineterminator=newline)
     writer.writerows(row for row in wanted if host(row["Host"]) not in taken)

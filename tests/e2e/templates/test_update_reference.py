@@ -170,6 +170,19 @@ class UpdateReference(unittest.TestCase):
         _, address = self.launch("web", ApplicationName="shop", Contact="ann")
         self.handle("web")
         self.assertEqual(self.rows()[1:], [["ann", "", address, "shop", ""]])
+        _, by_hand = self.launch("web", ApplicationName="shop", Contact="ann")
+        self.put(self.content() + f"bob,,{by_hand},legacy,\n".encode())
+        self.handle("web")
+        self.assertEqual(
+            self.rows()[1:], [["ann", "", address, "shop", ""], ["bob", "", by_hand, "legacy", ""]]
+        )
+
+    def test_comments_say_nothing(self):
+        _, address = self.launch("web", ApplicationName="shop")
+        text = f'# our "hosts\nHost,ApplicationName,Contact\n#,"{address},off\n{address},legacy,\n'
+        self.put(text.encode())
+        self.handle("web")
+        self.assertEqual(self.rows()[1:], [[address, "legacy", ""]])
 
     def test_a_file_without_its_columns_is_left_to_people(self):
         self.launch("web", ApplicationName="shop")

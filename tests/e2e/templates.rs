@@ -58,7 +58,9 @@ fn files(folder: &str, extension: &str) -> Result<Vec<PathBuf>> {
 
 /// Runs a program of the Python environment on files and gives out what it has said on standard error.
 fn run(program: &str, files: &[PathBuf]) -> Result<String> {
-    let output = Command::new(python::program(program)?).args(files).output()?;
+    let mut command = Command::new(python::program(program)?);
+    // The source tree stays as it is.
+    let output = command.args(files).env("PYTHONDONTWRITEBYTECODE", "1").output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(
         output.status.success(),

@@ -10,8 +10,11 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html>,
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html>.
 
+use std::cmp::Ordering;
+use std::fmt;
 use std::time::Duration;
 
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -61,7 +64,10 @@ pub enum DataError {
 }
 
 /// The name of a record within its shard. Never empty.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+///
+/// It is a number of up to 129 digits, and its order that of the records in their shard.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Record.html>
+#[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SequenceNumber(String);
 
@@ -83,6 +89,38 @@ impl SequenceNumber {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Of two numbers the longer one is larger, once zeros in front are left off.
+    fn by_size(&self) -> (usize, &str) {
+        let digits = self.0.trim_start_matches('0');
+        (digits.len(), digits)
+    }
+}
+
+impl Ord for SequenceNumber {
+    fn cmp(&self, other: &SequenceNumber) -> Ordering {
+        self.by_size().cmp(&other.by_size())
+    }
+}
+
+impl PartialOrd for SequenceNumber {
+    fn partial_cmp(&self, other: &SequenceNumber) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for SequenceNumber {
+    fn eq(&self, other: &SequenceNumber) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for SequenceNumber {}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -182,12 +220,8 @@ impl TryFrom<RawEvent> for Event {
 impl From<RawKinesis> for Record {
     fn from(raw: RawKinesis) -> Record {
         let RawKinesis { sequence_number, partition_key, data, approximate_arrival_timestamp } = raw;
-        let data = match data.as_str() {
-            Some(text) => base64_simd::STANDARD.decode_to_vec(text).map_err(DataError::NotBase64),
-            None => Err(DataError::Absent),
-        };
         let arrived = approximate_arrival_timestamp.as_f64().and_then(Arrival::from_seconds);
-        Record { sequence_number, partition_key, arrived, data }
+        Record { sequence_number, partition_key, arrived, data: data.0 }
     }
 }
 
@@ -226,9 +260,67 @@ struct RawKinesis {
     sequence_number: SequenceNumber,
     partition_key: Option<String>,
     #[serde(default)]
-    data: Value,
+    data: RawData,
     #[serde(default)]
     approximate_arrival_timestamp: Value,
+}
+
+/// The bytes of one record, decoded from the text where it lies: almost all of an event is this.
+struct RawData(Result<Vec<u8>, DataError>);
+
+impl Default for RawData {
+    fn default() -> RawData {
+        RawData(Err(DataError::Absent))
+    }
+}
+
+impl<'de> Deserialize<'de> for RawData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawData, D::Error> {
+        deserializer.deserialize_any(RawDataVisitor)
+    }
+}
+
+/// Takes any kind of value; only a text is data.
+struct RawDataVisitor;
+
+impl<'de> Visitor<'de> for RawDataVisitor {
+    type Value = RawData;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RawData, E> {
+        Ok(RawData(base64_simd::STANDARD.decode_to_vec(text).map_err(DataError::NotBase64)))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<RawData, E> {
+        Ok(RawData::default())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<RawData, E> {
+        Ok(RawData::default())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<RawData, E> {
+        Ok(RawData::default())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<RawData, E> {
+        Ok(RawData::default())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<RawData, E> {
+        Ok(RawData::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<RawData, A::Error> {
+        IgnoredAny.visit_seq(seq).map(|_| RawData::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawData, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| RawData::default())
+    }
 }
 
 #[derive(Serialize)]
@@ -363,6 +455,23 @@ mod tests {
     }
 
     #[test]
+    fn data_of_any_other_kind_are_absent() {
+        for data in
+            [json!(null), json!(true), json!(1), json!(-1), json!(1.5), json!(["YQ=="]), json!({"a": {}})]
+        {
+            let text = json!({"Records": [{"kinesis": {"sequenceNumber": "1", "data": data}}]}).to_string();
+            assert!(matches!(event(&text).records[0].data, Err(DataError::Absent)), "{text}");
+        }
+    }
+
+    #[test]
+    fn data_may_be_written_with_escapes() {
+        let text =
+            r#"{"Records": [{"kinesis": {"sequenceNumber": "1", "data": "YT\u002fi\/w==", "later": 1}}]}"#;
+        assert_eq!(event(text).records[0].data.as_deref().unwrap(), b"a?\xe2\xff");
+    }
+
+    #[test]
     fn a_time_that_is_none_does_not_fail_the_record() {
         for time in [json!(-1), json!(1e300), json!("noon"), json!(null)] {
             let kinesis = json!({"sequenceNumber": "1", "data": "", "approximateArrivalTimestamp": time});
@@ -375,6 +484,19 @@ mod tests {
         assert_eq!(SequenceNumber::try_from(String::new()), Err(EmptySequenceNumber));
         let empty = json!({"Records": [{"kinesis": {"sequenceNumber": "", "data": ""}}]});
         assert!(serde_json::from_value::<Event>(empty).is_err());
+    }
+
+    fn number(text: &str) -> SequenceNumber {
+        SequenceNumber::try_from(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_longer_sequence_number_is_larger() {
+        assert!(number("9") < number("10"));
+        assert!(number("49590338271490256608559692538361571095921575989136588898") > number(&"9".repeat(55)));
+        assert_eq!(number("007"), number("7"));
+        assert_eq!(number("007").as_str(), "007");
+        assert!(number("0") < number("01"));
     }
 
     #[test]
@@ -417,6 +539,17 @@ mod tests {
         fn bytes_come_out_as_they_went_in(bytes in vec(any::<u8>(), 0..200)) {
             let event = event_of([base64_simd::STANDARD.encode_to_string(&bytes)]);
             prop_assert_eq!(event.records[0].data.as_ref().unwrap(), &bytes);
+        }
+
+        #[test]
+        fn sequence_numbers_are_in_the_order_of_numbers(
+            one in any::<u128>(),
+            other in any::<u128>(),
+            zeros in 0_usize..4,
+        ) {
+            let text = format!("{}{one}", "0".repeat(zeros));
+            prop_assert_eq!(number(&text).cmp(&number(&other.to_string())), one.cmp(&other));
+            prop_assert_eq!(number(&text), number(&one.to_string()));
         }
 
         #[test]

@@ -5,23 +5,30 @@
 //!     │                        │                 │                     │
 //!     │                     metrics            books of             read back
 //!     │                   as published        each request        shard by shard
-//!     └───────────────────────┴────────▶ books ◀──┴─────────────────────┘
+//!     └───────────────────────┴────────▶ books ◀──┴─────────────────────┤
+//!                                          ▲                            ▼
+//!                                          └───────────────────────── cloud
 //! ```
 //!
-//! - [`binary`] builds the agent that is run, in the profile of the running test;
+//! - [`binary`] builds the agent and the functions that are run, in the profile of the running test;
 //! - [`host`] is a machine in a temporary directory, [`agent`] the process on it, [`crash`] its sudden end;
 //! - [`writer`] writes numbered log lines and rotates; [`httpd`] is a real Apache and [`visitor`] its traffic;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
+//! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
 //! - [`metrics`] reads what the agent publishes; [`oracle`] reads access logs independently, in Python;
+//! - [`cloud`] is what stands behind the stream: the functions, what invokes them, S3 and CloudWatch;
+//! - [`python`] has the packages and emulators that are Python's;
 //! - [`usage`] says what a process has used; [`books`] compares what was written with what was delivered; [`wait`] waits for a state.
 //!
-//! Nothing here uses the agent's library: it is known by its files, its metrics and its requests only.
+//! Nothing here uses the agent's library or the functions': they are known by their files, metrics and requests only.
 
 pub mod agent;
 pub mod background;
 pub mod binary;
 pub mod books;
+pub mod browser;
+pub mod cloud;
 pub mod crash;
 pub mod endpoint;
 pub mod faults;
@@ -29,6 +36,7 @@ pub mod host;
 pub mod httpd;
 pub mod metrics;
 pub mod oracle;
+pub mod page;
 pub mod python;
 pub mod scene;
 pub mod usage;

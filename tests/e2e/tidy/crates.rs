@@ -96,9 +96,18 @@ pub(crate) const AGENT: Crate = Crate {
 const LAMBDA: Crate = Crate {
     root: "lambda/src/",
     name: "kinetail_lambda",
-    modules: &[("event", &[]), ("lib", &[])],
+    modules: &[
+        ("reason", &[]),
+        ("event", &[]),
+        ("unpack", &["reason"]),
+        ("request", &["reason"]),
+        ("reference", &[]),
+        ("window", &["reason", "event", "request", "reference"]),
+        ("rows", &["reason", "event", "reference", "window"]),
+        ("lib", &[]),
+    ],
     parts: &[],
     shell: &[],
     shell_names: &[],
-    pure: &["event"],
+    pure: &["reason", "event", "unpack", "request", "reference", "window", "rows"],
 };

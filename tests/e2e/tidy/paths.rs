@@ -1,4 +1,5 @@
-//! The unit, the shipped configuration, the code and the README agree on who runs the agent and where its files are.
+//! The unit, the shipped configuration, the code, the README and the user data of instances agree on who runs the agent
+//! and where its files are.
 
 use crate::crates::AGENT;
 use crate::source::Kind;
@@ -15,6 +16,16 @@ const SHIPPED: (&str, &str) = ("etc/agent.json", "/etc/aws-kinesis/agent.json");
 const REPEATED: [(&str, &str, bool); 3] =
     [("User", "", false), ("StateDirectory", "/var/lib/", true), ("LogsDirectory", "/var/log/", true)];
 
+/// What installs the agent on an instance, for each distribution.
+const USER_DATA: [&str; 3] = [
+    "packaging/user-data/amazon-linux-2023.sh",
+    "packaging/user-data/debian.sh",
+    "packaging/user-data/ubuntu.sh",
+];
+
+/// From this line on the scripts of all distributions are one.
+const SHARED: &str = "# ---- From here on the same for every distribution ----";
+
 /// What is said differently in two places, or in one place only.
 pub(crate) fn violations(tree: &Tree) -> Vec<String> {
     let (shipped, installed) = SHIPPED;
@@ -24,7 +35,28 @@ pub(crate) fn violations(tree: &Tree) -> Vec<String> {
         Some(value) => missing(tree, &format!("{prefix}{value}"), *in_code),
         None => vec![format!("{UNIT}: does not set {key}")],
     });
-    unshipped.into_iter().chain(configuration).chain(repeated).collect()
+    unshipped.into_iter().chain(configuration).chain(repeated).chain(user_data(tree)).collect()
+}
+
+/// Where a script for instances leaves the unit's way or that of the other scripts.
+fn user_data(tree: &Tree) -> Vec<String> {
+    let (_, configuration) = SHIPPED;
+    let unit = UNIT.rsplit('/').next().unwrap_or(UNIT);
+    let program = setting(tree, "ExecStart").and_then(|command| command.split(' ').next());
+    let named: Vec<&str> =
+        [Some(unit), Some(configuration), setting(tree, "User"), program].into_iter().flatten().collect();
+    let shared = |path: &str| Some(tree.text(path)?.split_once(SHARED)?.1);
+    let [first, ..] = USER_DATA;
+    USER_DATA
+        .iter()
+        .flat_map(|path| {
+            let text = tree.text(path).unwrap_or_default();
+            let missing = named.iter().filter(|name| !names(text, name));
+            let differs = (shared(path).is_none() || shared(path) != shared(first))
+                .then(|| format!("{path}: is not that of {first} from the line `{SHARED}` on"));
+            missing.map(|name| format!("{path}: does not name {name}")).chain(differs).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// The one value that the unit gives to `key`.
@@ -59,8 +91,19 @@ mod tests {
     use super::*;
     use crate::tree::fixture;
 
-    const FILES: [(&str, &str); 4] = [
-        (UNIT, "[Service]\nUser=agent-user\nStateDirectory=kinetail\nLogsDirectory=agent\n"),
+    const SCRIPT: &str = concat!(
+        "# ---- From here on the same for every distribution ----\n",
+        "agent-user aws-kinesis-agent.service /etc/aws-kinesis/agent.json /usr/bin/kinetail\n",
+    );
+
+    const FILES: [(&str, &str); 7] = [
+        ("packaging/user-data/amazon-linux-2023.sh", SCRIPT),
+        ("packaging/user-data/debian.sh", SCRIPT),
+        ("packaging/user-data/ubuntu.sh", SCRIPT),
+        (
+            UNIT,
+            "[Service]\nExecStart=/usr/bin/kinetail run\nUser=agent-user\nStateDirectory=kinetail\nLogsDirectory=agent\n",
+        ),
         ("etc/agent.json", "{}"),
         (
             "README.md",
@@ -93,7 +136,54 @@ mod tests {
     #[test]
     fn the_unit_sets_what_others_repeat() {
         check(UNIT, "User=", "#User=", &["packaging/systemd/aws-kinesis-agent.service: does not set User"]);
-        check(UNIT, "User=agent-user", "User=root", &["README.md: does not name root"]);
+        check(
+            UNIT,
+            "User=agent-user",
+            "User=root",
+            &[
+                "README.md: does not name root",
+                "packaging/user-data/amazon-linux-2023.sh: does not name root",
+                "packaging/user-data/debian.sh: does not name root",
+                "packaging/user-data/ubuntu.sh: does not name root",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_user_data_installs_what_the_unit_starts_where_the_agent_looks() {
+        let names =
+            ["aws-kinesis-agent.service", "/etc/aws-kinesis/agent.json", "agent-user", "/usr/bin/kinetail"];
+        for name in names {
+            check(
+                "packaging/user-data/ubuntu.sh",
+                name,
+                "other",
+                &[
+                    &format!("packaging/user-data/ubuntu.sh: does not name {name}"),
+                    concat!(
+                        "packaging/user-data/ubuntu.sh: is not that of packaging/user-data/amazon-linux-2023.sh ",
+                        "from the line `# ---- From here on the same for every distribution ----` on",
+                    ),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn the_user_data_of_all_distributions_are_one_from_a_line_on() {
+        let differs = |path: &str| {
+            format!(
+                "packaging/user-data/{path}.sh: is not that of packaging/user-data/amazon-linux-2023.sh from the line `{SHARED}` on"
+            )
+        };
+        check("packaging/user-data/debian.sh", "kinetail\n", "kinetail\nmore\n", &[&differs("debian")]);
+        check("packaging/user-data/debian.sh", "# ---- From", "# From", &[&differs("debian")]);
+        check(
+            "packaging/user-data/amazon-linux-2023.sh",
+            "# ---- From",
+            "# From",
+            &[&differs("amazon-linux-2023"), &differs("debian"), &differs("ubuntu")],
+        );
     }
 
     #[test]

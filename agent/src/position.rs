@@ -144,6 +144,27 @@ pub struct Position {
     pub tail: Tail,
 }
 
+/// What tells one generation of a file from all others of this host, in this run and in every later one: what a record
+/// that says its position says of its file.
+///
+/// Never given to two generations, as far as that can be proved: of two different lines with equal marks and offsets one
+/// would be taken for a repeat of the other. How it is made, `source/mark.rs` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// A digest of the inode and of its birth.
+    pub place: u64,
+    /// Which generation of this inode it is, as far as those before are known; the first is 0.
+    pub turn: u32,
+    /// A checksum of the first line that was read of it and of where that begins; none before that.
+    pub first: Option<u32>,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}-{:08x}", self.place, self.turn, self.first.unwrap_or_default())
+    }
+}
+
 /// One file as it was last seen, and how far it is dealt with: what the checkpoint keeps of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
@@ -151,6 +172,8 @@ pub struct Generation {
     pub file: FileId,
     /// Who it is.
     pub identity: Identity,
+    /// What its lines say that they are from; none if an agent knew it that had no marks.
+    pub mark: Option<Mark>,
     /// Where it was last seen.
     pub path: PathBuf,
     /// Everything before this needs no reading any more.

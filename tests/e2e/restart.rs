@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,7 @@ use kinetail_tests::oracle;
 use kinetail_tests::scene::Scene;
 use kinetail_tests::wait;
 use kinetail_tests::writer::{self, Load, Writer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Lines a second of the load.
 const RATE: u32 = 5000;
@@ -25,6 +25,8 @@ const RANDOM_KILLS: usize = 20;
 const HELD_KILLS: usize = 6;
 /// The longest that an agent lives under random kills; half of it on average.
 const LIFE_MILLIS: u64 = 1400;
+/// Kills of an agent whose records say where their lines are from.
+const PLACED_KILLS: u32 = 6;
 /// How long a checkpoint, or the metrics, may be in the making: what happened after they were drawn up and before the
 /// file was written does not stand in them.
 const IN_THE_MAKING: Duration = Duration::from_millis(250);
@@ -168,6 +170,94 @@ async fn a_kill_costs_no_line_and_repeats_within_the_bound() -> Result<()> {
         // What was taken in silence must come again, or the bound was never put to the test.
         ensure!(by_endpoint.is_some() || *repeats > 0, "seed {seed}: kill {round} cost nothing");
     }
+    Ok(())
+}
+
+/// What a record says of where its line is from.
+fn place(record: &[u8]) -> Result<(String, String, u64)> {
+    let record: Value = serde_json::from_slice(record)?;
+    let text = |name: &str| record[name].as_str().map(str::to_owned);
+    let offset = record["@offset"].as_u64();
+    Some((text("@host"), text("@file"), offset))
+        .and_then(|(host, file, offset)| Some((host?, file?, offset?)))
+        .with_context(|| format!("no place in {record}"))
+}
+
+/// The record of every line of `files`, and where in its file the line begins.
+fn placed(files: &[PathBuf]) -> Result<Vec<(Vec<u8>, u64)>> {
+    let mut offsets = Vec::new();
+    for file in files {
+        let mut offset = 0;
+        for line in fs::read(file)?.split_inclusive(|byte| *byte == b'\n') {
+            offsets.push(offset);
+            offset += line.len() as u64;
+        }
+    }
+    let records = oracle::records(files)?;
+    ensure!(records.len() == offsets.len(), "{} records of {} lines", records.len(), offsets.len());
+    Ok(records.into_iter().zip(offsets).collect())
+}
+
+/// With `addPosition` a repeat can be told from a new line: it says that it is from the same place as its first copy,
+/// and no other line says so.
+#[tokio::test]
+async fn every_copy_of_a_line_says_the_same_place_and_no_other_line_does() -> Result<()> {
+    let scene = Scene::new(Throughput::Unlimited, 4).await?;
+    let keys = json!({
+        "dataProcessingOptions": [{ "optionName": "LOGTOJSON", "logFormat": "COMBINEDAPACHELOG" }],
+        "addPosition": true,
+    });
+    let scene = scene.on(|host| host.with_flow("access_log*", keys));
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut writer = Writer::open(scene.host.log("access_log"))?;
+    let mut files = Vec::new();
+    let mut agent = scene.host.start()?;
+    for round in 0..PLACED_KILLS {
+        let load = Load::start(writer, RATE);
+        load.run(Duration::from_millis(random.u64(..LIFE_MILLIS))).await;
+        // Every other time it is certain that something comes again.
+        if round % 2 == 0 {
+            at_work(&scene, &agent).await?;
+            crash::kill_at_published_bound(&scene.host, &scene.faults, agent).await?;
+        } else {
+            kill(&scene, agent).await?;
+        }
+        writer = load.stop().await?;
+        // What comes again is found under another name, with a new file in its place.
+        let name = format!("access_log.{round}");
+        writer.rotate(&name)?;
+        files.push(scene.host.log(&name));
+        writer.write(10)?;
+        agent = scene.host.start()?;
+    }
+    files.push(scene.host.log("access_log"));
+    let expected = placed(&files)?;
+    let copies = wait::until("every line has arrived", wait::LONG, async || {
+        let mut copies = BTreeMap::<u64, Vec<Vec<u8>>>::new();
+        for record in scene.payloads().await? {
+            copies.entry(writer::number(&record).context("no number")?).or_default().push(record);
+        }
+        Ok((copies.len() == expected.len()).then_some(copies))
+    });
+    let copies = copies.await.with_context(|| format!("seed {seed}: {}", scene.host.agent_log()))?;
+    agent.stop().await?;
+
+    let mut places = BTreeSet::new();
+    for (copies, (record, offset)) in copies.values().zip(&expected) {
+        let [first, others @ ..] = copies.as_slice() else { anyhow::bail!("a line without a copy") };
+        let fields = record.strip_suffix(b"}\n").context("an object ends with a brace")?;
+        ensure!(first.starts_with(fields), "seed {seed}: {}", first.escape_ascii());
+        ensure!(others.iter().all(|other| other == first), "seed {seed}: copies of {}", first.escape_ascii());
+        let place = place(first)?;
+        ensure!(place.2 == *offset, "seed {seed}: {place:?} instead of {offset}");
+        places.insert(place);
+    }
+    ensure!(places.len() == expected.len(), "seed {seed}: {} places of {}", places.len(), expected.len());
+    let repeats = copies.values().map(|copies| copies.len() - 1).sum::<usize>();
+    ensure!(repeats > 0, "seed {seed}: nothing came again");
+    let generations: BTreeSet<_> = places.iter().map(|(_, file, _)| file).collect();
+    ensure!(generations.len() == files.len(), "seed {seed}: {generations:?}");
     Ok(())
 }
 

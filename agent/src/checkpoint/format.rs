@@ -2,7 +2,8 @@
 //!
 //! One line of header, `kinetail checkpoint v1 generation=7 crc=0123abcd`, then the positions as JSON, which an
 //! operator can read. The CRC-32 covers the JSON. A newer version than ours is refused, never rewritten; of the same
-//! version, unknown fields are ignored and all known ones must be there.
+//! version, unknown fields are ignored and all known ones must be there but for the mark: where an agent wrote
+//! the state that had no marks, each file gets one at the start, and repeats of its earlier lines say another place.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::position::{FileId, FlowId, Generation, Head, Identity, Offset, Position, Tail};
+use crate::position::{FileId, FlowId, Generation, Head, Identity, Mark, Offset, Position, Tail};
 
 /// The version that is written, and the highest that is read.
 const VERSION: u32 = 1;
@@ -78,6 +79,16 @@ struct RawFile {
     tail_bytes: u8,
     size: u64,
     modified_millis: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark: Option<RawMark>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawMark {
+    place: u64,
+    turn: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<u32>,
 }
 
 impl RawFile {
@@ -95,6 +106,7 @@ impl RawFile {
             tail_bytes: file.position.tail.len,
             size: file.size,
             modified_millis: file.modified,
+            mark: file.mark.map(|Mark { place, turn, first }| RawMark { place, turn, first }),
         }
     }
 
@@ -110,6 +122,7 @@ impl RawFile {
                 inode: self.inode,
                 head: Head { crc: self.head_crc, len: self.head_bytes },
             },
+            mark: self.mark.map(|RawMark { place, turn, first }| Mark { place, turn, first }),
             path,
             position: Position {
                 offset: Offset::from_raw(self.offset),
@@ -181,11 +194,13 @@ mod tests {
             path in proptest::collection::vec(1u8.., 1..20),
             numbers in any::<(u64, u64, u32, u64, u32, u64, i64)>(),
             lens in (0u16..=1024, 0u8..=64),
+            mark in any::<Option<(u64, u32, Option<u32>)>>(),
         ) -> Generation {
             let (device, inode, head, offset, tail, size, modified) = numbers;
             Generation {
                 file: FileId::FIRST,
                 identity: Identity { device, inode, head: Head { crc: head, len: lens.0 } },
+                mark: mark.map(|(place, turn, first)| Mark { place, turn, first }),
                 path: PathBuf::from(std::ffi::OsString::from_vec(path)),
                 position: Position { offset: Offset::from_raw(offset), tail: Tail { crc: tail, len: lens.1 } },
                 size,

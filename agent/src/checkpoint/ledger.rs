@@ -128,6 +128,7 @@ mod tests {
         Generation {
             file: FileId::FIRST,
             identity: Identity { device: 1, inode: 2, head: Head::default() },
+            mark: None,
             path: PathBuf::from("/log"),
             position: position(offset),
             size: 0,

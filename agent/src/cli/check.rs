@@ -69,7 +69,8 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 JsonTypes::Strings => "strings",
                 JsonTypes::Native => "native types",
             };
-            writeln!(f, "  sends  {format} as JSON, values as {types}")?;
+            let position = if flow.adds_position { ", with host, file and offset" } else { "" };
+            writeln!(f, "  sends  {format} as JSON, values as {types}{position}")?;
         }
     }
     let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
@@ -110,7 +111,7 @@ state in /var/lib/elsewhere
 
 access
   reads  /srv/*/logs/**/access.log, from their start
-  sends  COMMONAPACHELOG as JSON, values as native types
+  sends  COMMONAPACHELOG as JSON, values as native types, with host, file and offset
   to     access, up to 100 records and 1048576 bytes in a request, after 250ms at most
 ";
         check("good/every-honoured-key.json", false, out, "", Exit::Done);

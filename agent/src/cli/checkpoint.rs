@@ -69,6 +69,7 @@ fn write_json(state: &State, out: &mut dyn Write) -> io::Result<()> {
                 "path": file.path.to_string_lossy(),
                 "device": file.identity.device,
                 "inode": file.identity.inode,
+                "mark": file.mark.map(|mark| mark.to_string()),
                 "offset": file.position.offset.to_raw(),
                 "size": file.size,
                 "modifiedMillis": file.modified,

@@ -30,6 +30,8 @@ pub struct Flow {
     pub source: source::Settings,
     /// What is made of a line.
     pub parser: Parser,
+    /// Whether each record, which is JSON then, says where its line is from.
+    pub adds_position: bool,
     /// How records are gathered.
     pub batch: batch::Settings,
     /// How long to wait before records are offered again.
@@ -54,12 +56,13 @@ pub(super) fn flow(
 fn assemble(section: &mut Section<'_>, parser: Option<Parser>, ceiling: usize) -> Option<Flow> {
     // What is wrong with each part is to be told, so none may keep another from being read.
     let (source, stream) = (source(section), stream(section));
+    let adds_position = adds_position(section, parser);
     let (batch, waits) = (batch(section, ceiling), waits(section));
     let name = section.text("name");
     let (source, stream) = (source?, stream?);
     let id = FlowId::new(&format!("kinesis:{stream}"), source.pattern.as_text());
     let name = name.unwrap_or_else(|| id.to_string());
-    Some(Flow { id, name, stream, source, parser: parser?, batch: batch?, waits: waits? })
+    Some(Flow { id, name, stream, source, parser: parser?, adds_position, batch: batch?, waits: waits? })
 }
 
 fn source(section: &mut Section<'_>) -> Option<source::Settings> {
@@ -123,6 +126,16 @@ fn batch(section: &mut Section<'_>, ceiling: usize) -> Option<batch::Settings> {
         section.error("truncatedRecordTerminator", format!("`truncatedRecordTerminator`: {error}"));
     }
     Some(batch::Settings { limits: limits.ok()?, linger, key, terminator: terminator.ok()? })
+}
+
+fn adds_position(section: &mut Section<'_>, parser: Option<Parser>) -> bool {
+    let adds = section.flag("addPosition");
+    if adds && parser == Some(Parser::Raw) {
+        let needs = "`addPosition` needs records in JSON, and this flow sends lines as they are";
+        let out = "add a step `LOGTOJSON` to `dataProcessingOptions`, or leave `addPosition` out";
+        section.error("addPosition", format!("{needs}; {out}"));
+    }
+    adds
 }
 
 fn waits(section: &mut Section<'_>) -> Option<Waits> {

@@ -82,7 +82,7 @@ pub static KEYS: &[Key] = &[
     flow("dataProcessingOptions", Kind::Objects, "What is made of each line. The line itself if not given."),
     flow("jsonTypes", JSON_TYPES, "How the values of JSON records are written: all as strings like the Java agent's, or in their own types.").ours().default(Text("strings")),
     flow("onParseError", Kind::Word(&["quarantine", "raw", "drop"]), "What becomes of a line that does not match.").ours().default(Text("quarantine")).refused(Text("drop")),
-    flow("addPosition", Kind::Flag, "Whether each JSON record says from which host, file and offset it is.").ours().default(Flag(false)).refused(Flag(false)),
+    flow("addPosition", Kind::Flag, "Whether each JSON record says from which host, file and offset its line is.").ours().default(Flag(false)),
     flow("truncatedRecordTerminator", Kind::AnyText, "What the end of a record is overwritten with that is longer than the stream takes.").default(Text("\n")),
     // Which batches.
     flow("lingerMillis", millis(5, 3_600_000), "How long the oldest record may wait for others to go with it. Goes before `maxBufferAgeMillis`.").ours().default(Number(1_000)),

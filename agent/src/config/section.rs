@@ -68,6 +68,14 @@ impl<'a> Section<'a> {
         text
     }
 
+    /// Whether the key `name`, or its default, says so.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        match self.value(name) {
+            Some(Given::Flag(flag)) => flag,
+            Some(Given::Number(_) | Given::Text(_) | Given::Structure) | None => false,
+        }
+    }
+
     /// The number of the key `name`, or its default.
     pub(super) fn number(&mut self, name: &str) -> i64 {
         match self.value(name) {

@@ -111,6 +111,7 @@ fn without_a_word_everything_has_its_default() {
     assert_eq!(flow.source.initial_position, InitialPosition::End);
     assert_eq!(flow.source.rescan, Duration::from_secs(60));
     assert!(matches!(flow.parser, Parser::Raw));
+    assert!(!flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (500, 5 << 20));
     assert_eq!(flow.batch.linger, Duration::from_secs(1));
     assert_eq!(flow.batch.key, PartitionKey::Random);
@@ -143,6 +144,7 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!(flow.source.initial_position, InitialPosition::Start);
     assert_eq!(flow.source.rescan, Duration::from_secs(5));
     assert!(matches!(flow.parser, Parser::Apache { format: Format::Common, types: JsonTypes::Native }));
+    assert!(flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));
     assert_eq!(flow.batch.linger, Duration::from_millis(250));
     assert_eq!(flow.batch.key, PartitionKey::Deterministic);

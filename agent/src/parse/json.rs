@@ -160,7 +160,7 @@ pub(super) fn is_plain_but_for_quotes(text: &[u8]) -> bool {
 }
 
 /// Appends UTF-8 as the inside of a string: runs that need no escape in one go.
-fn escape(mut text: &[u8], buffer: &mut Vec<u8>) {
+pub(super) fn escape(mut text: &[u8], buffer: &mut Vec<u8>) {
     loop {
         let run = text.iter().take_while(|&&byte| byte >= b' ' && byte != b'"' && byte != b'\\').count();
         let Some((plain, rest)) = text.split_at_checked(run) else { return };

@@ -1,14 +1,15 @@
 //! Step 3: lines to records. Pure: no clock, no disk, no logging.
 //!
-//! Does not know where a line came from nor what becomes of its record. A record is written straight to the end of
+//! Does not know what becomes of a record. A record is written straight to the end of
 //! the buffer that will be sent; a line that does not match leaves the buffer as it was, and says which field could
 //! not be read and where.
 //!
 //! In reading order: `apache` finds the fields of a line and `time` reads their date; `strings` and `native` write
 //! them, the one as the Java agent did, the other as what they mean; `escape` undoes httpd's escapes for the latter,
-//! and `json` puts everything into the buffer.
+//! and `json` puts everything into the buffer. `enrich` adds where the line is from, where a flow wants that.
 
 mod apache;
+mod enrich;
 mod escape;
 mod json;
 mod native;
@@ -20,6 +21,7 @@ use std::fmt;
 use crate::split::Line;
 
 pub use apache::Format;
+pub use enrich::Stamp;
 
 /// What makes records out of the lines of one flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use proptest::sample::select;
 use serde_json::Value;
 
 use super::*;
+use crate::position::{Mark, Offset};
 
 mod java;
 
@@ -103,6 +104,34 @@ fn strings_are_as_in_the_golden_records() {
 #[test]
 fn native_values_are_as_in_the_golden_records() {
     check_golden(JsonTypes::Native, "native");
+}
+
+const MARK: Mark = Mark { place: 0x8c1d_5a9e_03f7_b264, turn: 2, first: Some(0x5f0e_12ab) };
+
+/// The record of the line at `offset` with its place.
+fn parse_at(parser: Parser, line: &[u8], stamp: &Stamp, offset: u64) -> Result<Vec<u8>, Mismatch> {
+    let mut buffer = b"before".to_vec();
+    let record = parser.parse(&Line::alone(line), &mut buffer)?;
+    let repaired = record.is_repaired();
+    let record = stamp.add(record, Offset::from_raw(offset), &mut buffer);
+    let added = buffer.strip_prefix(b"before").expect("what was in the buffer must stay").to_vec();
+    assert_eq!((record.len(), record.is_repaired()), (added.len(), repaired));
+    Ok(added)
+}
+
+#[test]
+fn the_place_of_a_line_is_as_in_the_golden_records() {
+    let stamp = Stamp::new("web-1.example.net", MARK);
+    let records = fixture("records", "combined.native.position.jsonl");
+    let mut expected = records.split_inclusive(|&byte| byte == b'\n');
+    let mut offset = 0;
+    for line in fixture("logs", "combined.log").split_inclusive(|&byte| byte == b'\n') {
+        let parser = apache(Format::Combined, JsonTypes::Native);
+        let record = parse_at(parser, line, &stamp, offset).unwrap();
+        assert_eq!(str::from_utf8(&record), str::from_utf8(expected.next().unwrap()));
+        offset += line.len() as u64;
+    }
+    assert_eq!(expected.next(), None, "a record without a line");
 }
 
 #[test]
@@ -292,6 +321,33 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    /// A record with its place is the record without, and three fields behind its own.
+    #[test]
+    fn the_place_is_added_and_nothing_else_is_changed(
+        line in line(),
+        host in "\\PC{0,12}",
+        (offset, turn) in any::<(u64, u32)>(),
+        types in select(&[JsonTypes::Strings, JsonTypes::Native][..]),
+    ) {
+        let parser = apache(Format::Combined, types);
+        let mark = Mark { turn, ..MARK };
+        let with = parse_at(parser, line.as_bytes(), &Stamp::new(&host, mark), offset);
+        let without = parse(parser, line.as_bytes()).map(|(record, _)| record);
+        prop_assert_eq!(with.is_ok(), without.is_ok());
+        if let (Ok(with), Ok(without)) = (with, without) {
+            let fields = without.strip_suffix(b"}\n").unwrap();
+            prop_assert!(with.starts_with(fields));
+            prop_assert_eq!(with.last(), Some(&b'\n'));
+            let mut object: serde_json::Map<String, Value> = serde_json::from_slice(&with).unwrap();
+            prop_assert_eq!(object.remove("@host"), Some(Value::from(host)));
+            prop_assert_eq!(object.remove("@file"), Some(Value::from(mark.to_string())));
+            prop_assert_eq!(object.remove("@offset"), Some(Value::from(offset)));
+            let expected: serde_json::Map<String, Value> = serde_json::from_slice(&without).unwrap();
+            prop_assert_eq!(object, expected);
+        }
+    }
+
 
     /// G8: what the Java agent takes, we take, and write the same, unless it may have cut at an escaped quote.
     #[test]

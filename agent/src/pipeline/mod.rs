@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::position::FlowId;
 use crate::send::{Aws, AwsError, Kinesis, Sender, Stream};
 use crate::shutdown::Signals;
-use crate::source::{Bell, Change, Resume, Source};
+use crate::source::{Bell, Change, HostNameError, Resume, Source, host_name};
 use reader::{Desk, OnTheWay, Parcel, Reader};
 use report::{Reporter, Told};
 
@@ -67,6 +67,9 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// The host's name.
+    #[error("could not find out what `addPosition` adds as `@host`")]
+    Host(#[source] HostNameError),
     /// A task of ours.
     #[error("a task ended before its time")]
     Task(#[source] tokio::task::JoinError),
@@ -82,6 +85,8 @@ pub enum RunError {
 /// # Errors
 /// If it can't start. Once it runs, it ends only as asked.
 pub fn run(config: Config) -> Result<(), RunError> {
+    let host = config.flows.iter().any(|flow| flow.adds_position).then(host_name).transpose();
+    let host = host.map_err(RunError::Host)?.map(Arc::from);
     let store = Arc::new(Store::open(&config.agent.state_directory).map_err(RunError::State)?);
     let found = store.load().map_err(RunError::State)?;
     let system = |what| move |source| RunError::System { what, source };
@@ -98,7 +103,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
                 return Ok(());
             }
         };
-        run_flows(config, store, found, &aws, &mut signals).await
+        run_flows(config, host, store, found, &aws, &mut signals).await
     });
     // What is still blocked on a dead disk or stream must not keep the process from ending.
     runtime.shutdown_background();
@@ -115,6 +120,7 @@ struct Joint {
 
 async fn run_flows(
     config: Config,
+    host: Option<Arc<str>>,
     store: Arc<Store>,
     found: Found,
     aws: &Aws,
@@ -158,7 +164,7 @@ async fn run_flows(
         let sender = sender(&flow, joint, aws);
         let on_the_way = Arc::clone(&joint.on_the_way);
         sending.push(tokio::spawn(send(index, parceled, sender, on_the_way, notes.clone())));
-        read(flow, joint, source, parcels)?;
+        read(flow, host.clone(), joint, source, parcels)?;
     }
     drop(notes);
     let told = joints.iter().map(|joint| Told {
@@ -228,11 +234,18 @@ fn sender(flow: &Flow, joint: &Joint, aws: &Aws) -> Sender<Kinesis> {
 }
 
 /// Starts a flow's reader. It ends when its bell says so; a panic in it ends the process.
-fn read(flow: Flow, joint: &Joint, source: Source, parcels: mpsc::Sender<Parcel>) -> Result<(), RunError> {
+fn read(
+    flow: Flow,
+    host: Option<Arc<str>>,
+    joint: &Joint,
+    source: Source,
+    parcels: mpsc::Sender<Parcel>,
+) -> Result<(), RunError> {
     let batcher = Batcher::new(flow.batch, fastrand::Rng::new());
     let (budget, metrics) = (Arc::clone(&joint.budget), Arc::clone(&joint.metrics));
     let desk = Desk::new(batcher, budget, parcels, Handle::current(), Arc::clone(&joint.on_the_way), metrics);
-    let reader = Reader { source, bell: Arc::clone(&joint.bell), parser: flow.parser, desk };
+    let host = host.filter(|_| flow.adds_position);
+    let reader = Reader { source, bell: Arc::clone(&joint.bell), parser: flow.parser, host, desk };
     let thread = std::thread::Builder::new().name(flow.name).spawn(move || reader.run());
     thread.map_err(|source| RunError::System { what: "a reader's thread", source })?;
     Ok(())

@@ -18,7 +18,7 @@ use crate::batch::{Added, Batch, Batcher, Closed};
 use crate::budget::{Budget, Charge};
 use crate::loss::{Dropped, Reason};
 use crate::metrics::{Metric, Metrics};
-use crate::parse::Parser;
+use crate::parse::{Parser, Stamp};
 use crate::position::Position;
 use crate::source::{Bell, Change, Chunk, Source};
 use crate::split::split;
@@ -74,6 +74,8 @@ pub(super) struct Reader {
     pub(super) source: Source,
     pub(super) bell: Arc<Bell>,
     pub(super) parser: Parser,
+    /// The host's name, if each record is to say where its line is from.
+    pub(super) host: Option<Arc<str>>,
     pub(super) desk: Desk,
 }
 
@@ -102,7 +104,8 @@ impl Reader {
     fn read(&mut self, now: Instant) -> bool {
         let chunk = self.source.read(now, |change| self.desk.forward(change, now));
         let Some(chunk) = chunk else { return false };
-        let (file, taken) = (chunk.file(), self.desk.take(&chunk, &self.parser, now));
+        let stamp = self.host.as_ref().map(|host| Stamp::new(host, chunk.mark()));
+        let (file, taken) = (chunk.file(), self.desk.take(&chunk, &self.parser, stamp.as_ref(), now));
         self.source.advance(file, taken.end, now);
         if !taken.is_all {
             self.source.read_again(file);
@@ -172,7 +175,7 @@ impl Desk {
     }
 
     /// Makes records of the chunk's lines, as far as there is room.
-    fn take(&mut self, chunk: &Chunk<'_>, parser: &Parser, now: Instant) -> Taken {
+    fn take(&mut self, chunk: &Chunk<'_>, parser: &Parser, stamp: Option<&Stamp>, now: Instant) -> Taken {
         let (mut covered, mut end, mut is_all) = (0, 0, true);
         for line in split(chunk) {
             let more = 2 * line.bytes().len();
@@ -187,6 +190,10 @@ impl Desk {
             }
             match parser.parse(&line, self.batcher.buffer()) {
                 Ok(record) => {
+                    let record = match stamp {
+                        Some(stamp) => stamp.add(record, chunk.start().advance(end), self.batcher.buffer()),
+                        None => record,
+                    };
                     let mut added = self.batcher.add(&record, now);
                     if added == Added::Full {
                         self.cover(chunk, covered, end, now);

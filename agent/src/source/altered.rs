@@ -39,7 +39,7 @@ impl Files {
                 info!(file = %path.display(), from = %known.path.display(), offset,
                       "file was copied and truncated; reads the rest from its copy");
                 self.tell_cut(&path, known.size, copy.metadata.size());
-                let copy = self.table.admit(&path, copy, known.position, now);
+                let copy = self.table.admit(&path, copy, known.position, known.mark, now);
                 let in_reach = self.settings.pattern.matches(&path);
                 self.table.edit(copy, |tailed| tailed.in_reach = in_reach);
                 self.mark_leaving(copy, now);
@@ -64,7 +64,7 @@ impl Files {
         if was_cut && known.position.offset != Offset::START {
             self.metrics.add(Metric::FilesReread, 1);
         }
-        let anew = self.table.admit(&known.path, anew, Position::default(), now);
+        let anew = self.table.admit(&known.path, anew, Position::default(), None, now);
         self.table.edit(anew, |tailed| tailed.in_reach = in_reach);
         Some(anew)
     }

@@ -1,12 +1,13 @@
 //! What `source` gives to `split`: some bytes of one file, and enough of what stands before them to prove any
 //! position among them.
 
-use crate::position::{FileId, Offset, Position, Tail};
+use crate::position::{FileId, Mark, Offset, Position, Tail};
 
 /// Bytes of one file as they were read.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
     file: FileId,
+    mark: Mark,
     start: Offset,
     /// Up to [`Tail::BYTES`] bytes before `start`, then the bytes from `start` on.
     window: &'a [u8],
@@ -21,26 +22,32 @@ pub struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     /// The bytes of `window` behind its first `before` bytes, which are those of `file` from `start` on.
     #[must_use]
-    pub(crate) fn new(file: FileId, start: Offset, window: &'a [u8], before: usize, last: bool) -> Chunk<'a> {
-        Chunk { file, start, window, before: before.min(window.len()), last, cut: None }
+    pub(crate) fn new(file: FileId, mark: Mark, start: Offset, window: &'a [u8], before: usize) -> Chunk<'a> {
+        Chunk { file, mark, start, window, before: before.min(window.len()), last: false, cut: None }
     }
 
-    /// The beginning of one line that goes on to `end`; else as [`Chunk::new`].
+    /// The same at the end of a file that will not grow any more.
     #[must_use]
-    pub(crate) fn cut(
-        file: FileId,
-        start: Offset,
-        window: &'a [u8],
-        before: usize,
-        end: Position,
-    ) -> Chunk<'a> {
-        Chunk { cut: Some(end), ..Chunk::new(file, start, window, before, true) }
+    pub(crate) fn last(self) -> Chunk<'a> {
+        Chunk { last: true, ..self }
+    }
+
+    /// The same as the beginning of one line that goes on to `end`.
+    #[must_use]
+    pub(crate) fn cut(self, end: Position) -> Chunk<'a> {
+        Chunk { cut: Some(end), ..self.last() }
     }
 
     /// The file.
     #[must_use]
     pub fn file(&self) -> FileId {
         self.file
+    }
+
+    /// What the file is called wherever its lines go.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        self.mark
     }
 
     /// Where in the file the bytes begin.

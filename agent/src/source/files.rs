@@ -18,11 +18,11 @@ use super::discover::Found;
 use super::evidence::{self, Opened};
 use super::search::{self, Origin};
 use super::table::{Table, Tailed, milliseconds};
-use super::tail::{Block, Read};
+use super::tail::{Block, Extent, Read};
 use super::{Change, Settings};
 use crate::chain::Chain;
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Head, Position, Span, Tail};
+use crate::position::{FileId, Head, Mark, Position, Span, Tail};
 
 /// The files of one flow.
 #[derive(Debug)]
@@ -186,12 +186,13 @@ impl Files {
         if self.meet(path, &opened.metadata, met, now).is_some() {
             return;
         }
-        let position = match search::origin(&opened, &self.table) {
+        let (position, mark) = match search::origin(&opened, &self.table) {
             Ok(Origin::Beside) => return,
             Ok(Origin::Copied(origin, position)) => {
                 info!(file = %path.display(), from = %self.path(origin).display(), offset = position.offset.to_raw(),
                       "file is a copy; goes on in it");
-                let size = self.table.get(origin).map_or(0, |tailed| tailed.size);
+                let known = self.table.get(origin);
+                let (size, mark) = known.map_or((0, None), |tailed| (tailed.size, Some(tailed.mark)));
                 self.tell_cut(path, size, opened.metadata.size());
                 // Where it was moved, the original holds nothing that its copy does not; else it was begun again.
                 let is_moved = |tailed: &Tailed| {
@@ -202,21 +203,21 @@ impl Files {
                 } else {
                     met.add(self.begin_anew(origin, now));
                 }
-                position
+                (position, mark)
             }
-            Ok(Origin::Remembered(position)) => {
+            Ok(Origin::Remembered(position, mark)) => {
                 info!(file = %path.display(), offset = position.offset.to_raw(), "file is known; goes on in it");
-                position
+                (position, mark)
             }
             Ok(Origin::Unclear) => {
                 self.metrics.add(Metric::FilesReread, 1);
                 warn!(file = %path.display(), "may be a copy of what is read, but cannot be told; reads all of it");
-                Position::default()
+                (Position::default(), None)
             }
-            Ok(Origin::None) => Position::default(),
+            Ok(Origin::None) => (Position::default(), None),
             Err(error) => return self.refuse(path, &error),
         };
-        let id = self.table.admit(path, opened, position, now);
+        let id = self.table.admit(path, opened, position, mark, now);
         info!(file = %path.display(), file_id = id.to_raw(), "found new file");
         met.add([id]);
     }
@@ -278,6 +279,11 @@ impl Files {
             Ok(read)
         });
         read.unwrap_or(Ok(Read::End))
+    }
+
+    /// What a file is called wherever the lines go that were just read of it.
+    pub(crate) fn mark(&mut self, id: FileId, block: &Block, extent: &Extent) -> Option<Mark> {
+        self.table.mark(id, extent.start, block.fresh(extent))
     }
 
     /// Everything before `position` is dealt with.

@@ -6,7 +6,8 @@
 //!
 //! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
 //! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
-//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`].
+//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], `mark` says what its lines are
+//! called wherever they go. `metadata` knows the host itself.
 
 mod altered;
 mod chunk;
@@ -15,6 +16,8 @@ mod evidence;
 mod files;
 mod glob;
 mod identity;
+mod mark;
+mod metadata;
 mod resume;
 mod search;
 mod table;
@@ -29,10 +32,11 @@ use tokio::time::Instant;
 
 pub use chunk::Chunk;
 pub use discover::{Pattern, PatternError};
+pub use metadata::{HostNameError, host_name};
 pub use watch::Bell;
 
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Generation, Position, Span};
+use crate::position::{FileId, Generation, Mark, Position, Span};
 use files::Files;
 use tail::{Block, Extent, Read};
 use watch::Watch;
@@ -194,11 +198,11 @@ impl Source {
     pub fn read(&mut self, now: Instant, tell: impl FnMut(Change)) -> Option<Chunk<'_>> {
         let found = self.fill(now);
         self.files.changes().into_iter().for_each(tell);
-        found.map(|(id, extent)| self.block.chunk(id, &extent))
+        found.map(|(id, mark, extent)| self.block.chunk(id, mark, &extent))
     }
 
     /// Reads the next bytes of the next file that has any into the block.
-    fn fill(&mut self, now: Instant) -> Option<(FileId, Extent)> {
+    fn fill(&mut self, now: Instant) -> Option<(FileId, Mark, Extent)> {
         while let Some(id) = self.ready.first() {
             let read = match self.files.read(id, &mut self.block, now) {
                 Ok(read) => read,
@@ -217,7 +221,8 @@ impl Source {
                     } else {
                         self.ready.next()
                     }
-                    return Some((id, extent));
+                    let mark = self.files.mark(id, &self.block, &extent)?;
+                    return Some((id, mark, extent));
                 }
                 Read::Nuls(position) => self.files.skip(id, position, now),
                 Read::End => {

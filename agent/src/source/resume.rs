@@ -46,7 +46,7 @@ impl Files {
         };
         match position {
             Ok(position) => {
-                self.table.admit(path, opened, position, now);
+                self.table.admit(path, opened, position, None, now);
             }
             Err(error) => self.refuse(path, &error),
         }
@@ -60,19 +60,20 @@ impl Files {
         match search::find(known, &found.files, self.settings.pattern.literal_prefix()) {
             search::Outcome::Same(at, opened) => match self.known(&opened.metadata) {
                 // Two files of the last run are one now, its copy: it is read from where the less read one was.
-                Some(id)
-                    if self
-                        .table
-                        .get(id)
-                        .is_some_and(|tailed| position.offset < tailed.position().offset) =>
-                {
-                    self.table.edit(id, |tailed| tailed.cursor.advance(position));
+                // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
+                Some(id) => {
+                    let is_inode = opened.identity.inode == known.identity.inode;
+                    self.table.edit(id, |tailed| {
+                        if position.offset < tailed.position().offset {
+                            tailed.cursor.advance(position);
+                        }
+                        tailed.mark = known.mark.filter(|_| is_inode).unwrap_or(tailed.mark);
+                    });
                     self.table.tell(id);
                 }
-                Some(_) => {}
                 None => {
                     self.tell_cut(&at, known.size, opened.metadata.size());
-                    let id = self.table.admit(&at, *opened, position, now);
+                    let id = self.table.admit(&at, *opened, position, known.mark, now);
                     info!(file = %at.display(), file_id = id.to_raw(), offset, "goes on in file");
                     let in_reach = self.settings.pattern.matches(&at);
                     self.table.edit(id, |tailed| tailed.in_reach = in_reach);

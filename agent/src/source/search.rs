@@ -12,7 +12,7 @@ use super::discover::is_compressed;
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
 use super::table::Table;
-use crate::position::{FileId, Generation, Head, Position};
+use crate::position::{FileId, Generation, Head, Mark, Position};
 
 /// What became of a file of the last run.
 #[derive(Debug)]
@@ -82,8 +82,8 @@ pub(crate) enum Origin {
     None,
     /// From this open file, which does not hold them itself any more and was read up to here.
     Copied(FileId, Position),
-    /// From a file that was removed; up to here it is read.
-    Remembered(Position),
+    /// From a file that was removed; up to here it is read, and it goes on under this mark.
+    Remembered(Position, Option<Mark>),
     /// From a file that is still whole: nothing is to be read of a copy.
     Beside,
     /// Perhaps from a file that is known; it is too short to tell.
@@ -108,8 +108,9 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
         if is_whole && let Some(end) = end {
             return Ok(match (is_removed, is_moved) {
                 (_, true) => Origin::Copied(id, position),
-                // More was written to it after it was copied: it is read to its end, and its copy from where that ends.
-                (true, false) => Origin::Remembered(end),
+                // More was written to it after it was copied: it is read to its end, and its copy from where that ends,
+                // which is not the place of what follows in the original.
+                (true, false) => Origin::Remembered(end, None),
                 (false, false) => Origin::Beside,
             });
         }
@@ -134,7 +135,7 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
         // An inode is used again after a file's end, so that its number proves nothing.
         let evidence = evidence::beside(opened, &past.identity, &past.position, Original::Gone)?;
         match judge(&Evidence { inode: Inode::Other, ..evidence }) {
-            Verdict::Copy => origin = Origin::Remembered(past.position),
+            Verdict::Copy => origin = Origin::Remembered(past.position, past.mark),
             Verdict::Unclear => origin = Origin::Unclear,
             Verdict::CopyBeside | Verdict::Same | Verdict::Changed(_) | Verdict::Unrelated => {}
         }

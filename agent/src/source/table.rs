@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use super::Change;
 use super::evidence::{self, Opened};
+use super::mark;
 use super::tail::Cursor;
-use crate::position::{FileId, Generation, Head, Identity, Position, Span, Tail};
+use crate::position::{FileId, Generation, Head, Identity, Mark, Offset, Position, Span, Tail};
 
 /// How many files are remembered after their end: more than a rotation moves at once, few enough to be compared with
 /// each new file.
@@ -24,6 +26,7 @@ const REMEMBERED: usize = 256;
 pub(super) struct Tailed {
     pub(super) file: File,
     pub(super) identity: Identity,
+    pub(super) mark: Mark,
     /// The checksum of its very first bytes: they stay when it is cut in the middle of its head.
     pub(super) first: Head,
     pub(super) path: PathBuf,
@@ -57,6 +60,7 @@ impl Tailed {
         Generation {
             file,
             identity: self.identity,
+            mark: Some(self.mark),
             path: self.path.clone(),
             position: self.cursor.position,
             size: self.size,
@@ -120,15 +124,28 @@ impl Table {
         self.by_inode.get(&(device, inode)).copied()
     }
 
-    /// Takes in a file that is read from `position` on.
-    pub(super) fn admit(&mut self, path: &Path, opened: Opened, position: Position, now: Instant) -> FileId {
+    /// Takes in a file that is read from `position` on, and goes on under `mark`. Where lines behind `position` were
+    /// read under that before, from another file, it gets one of its own.
+    pub(super) fn admit(
+        &mut self,
+        path: &Path,
+        opened: Opened,
+        position: Position,
+        mark: Option<Mark>,
+        now: Instant,
+    ) -> FileId {
         let id = self.next;
         self.next = id.next();
         let Opened { file, metadata, identity } = opened;
+        let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| {
+            let place = mark::place(identity.device, identity.inode, born(&metadata));
+            Mark { place, turn: mark::turn(place, self.marked().map(|(mark, _)| mark)), first: None }
+        });
         let tailed = Tailed {
             first: evidence::read_head(&file, Tail::BYTES).unwrap_or_default(),
             file,
             identity,
+            mark,
             path: path.to_owned(),
             cursor: Cursor::at(position),
             size: metadata.size(),
@@ -144,6 +161,37 @@ impl Table {
         self.files.insert(id, tailed);
         self.tell(id);
         id
+    }
+
+    /// The mark of a file of which `bytes`, from `offset` on, were read; if they are the first, they complete it.
+    pub(super) fn mark(&mut self, id: FileId, offset: Offset, bytes: &[u8]) -> Option<Mark> {
+        let mark = self.files.get(&id)?.mark;
+        if mark.first.is_some() {
+            return Some(mark);
+        }
+        let first = Some(mark::first(offset, bytes));
+        // One that begins like a known one was cut, or has a heading. Counting alone may come upon a number that an agent
+        // used which was killed.
+        let is_known = |(other, _): (Mark, Position)| (other.place, other.first) == (mark.place, first);
+        let turn = if self.marked().any(is_known) { fastrand::u32(..) } else { mark.turn };
+        let mark = Mark { turn, first, ..mark };
+        self.edit(id, |tailed| tailed.mark = mark);
+        self.tell(id);
+        Some(mark)
+    }
+
+    /// Whether lines behind `position` were read under `mark`, which another file had then.
+    fn is_read_beyond(&self, mark: Mark, position: Position) -> bool {
+        self.marked().any(|(other, read)| {
+            (other.place, other.turn) == (mark.place, mark.turn) && read.offset > position.offset
+        })
+    }
+
+    /// The marks that are known, each with how far was read under it.
+    fn marked(&self) -> impl Iterator<Item = (Mark, Position)> {
+        let open = self.files.values().map(|tailed| (tailed.mark, tailed.position()));
+        let past = self.past.iter().filter_map(|past| Some((past.mark?, past.position)));
+        open.chain(past)
     }
 
     /// Changes a file, and keeps the sum of what is behind right.
@@ -204,6 +252,12 @@ impl Table {
     pub(super) fn past(&self) -> impl Iterator<Item = &Generation> {
         self.past.iter().rev()
     }
+}
+
+/// When a file's inode was made, in nanoseconds since the epoch; 0 where the file system does not say.
+fn born(metadata: &Metadata) -> u128 {
+    let born = metadata.created().ok();
+    born.and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos())
 }
 
 /// The time of modification, in milliseconds since the epoch.

@@ -11,7 +11,7 @@ use memchr::memchr;
 
 use super::chunk::Chunk;
 use super::evidence::read_full_at;
-use crate::position::{FileId, Offset, Position, Tail};
+use crate::position::{FileId, Mark, Offset, Position, Tail};
 
 /// How many bytes are read at once. Large enough that a system call costs little per byte, small enough to stay in
 /// the processor's cache while it is split and parsed.
@@ -37,19 +37,29 @@ impl Block {
     pub(crate) const BYTES: usize = Tail::BYTES + BLOCK_BYTES;
 
     /// The bytes that the last read brought, which was of `file`.
-    pub(crate) fn chunk(&self, file: FileId, extent: &Extent) -> Chunk<'_> {
-        let window = self.bytes.get(..extent.before + extent.len).unwrap_or_default();
+    pub(crate) fn chunk(&self, file: FileId, mark: Mark, extent: &Extent) -> Chunk<'_> {
+        let chunk = Chunk::new(file, mark, extent.start, self.window(extent), extent.before);
         match extent.cut {
-            Some(end) => Chunk::cut(file, extent.start, window, extent.before, end),
-            None => Chunk::new(file, extent.start, window, extent.before, extent.last),
+            Some(end) => chunk.cut(end),
+            None if extent.last => chunk.last(),
+            None => chunk,
         }
+    }
+
+    /// The bytes of the last read that had not been read before.
+    pub(crate) fn fresh(&self, extent: &Extent) -> &[u8] {
+        self.window(extent).get(extent.before..).unwrap_or_default()
+    }
+
+    fn window(&self, extent: &Extent) -> &[u8] {
+        self.bytes.get(..extent.before + extent.len).unwrap_or_default()
     }
 }
 
 /// Where in the block the bytes are that a read brought.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
-    start: Offset,
+    pub(crate) start: Offset,
     /// Bytes before `start`.
     before: usize,
     /// Bytes from `start` on.
@@ -182,6 +192,8 @@ mod tests {
     use super::*;
     use crate::split::split;
 
+    const MARK: Mark = Mark { place: 0, turn: 0, first: None };
+
     /// Reads `text` to its end and gives the lines with the offsets behind them.
     fn read_all(text: &[u8], last: bool) -> Vec<(Vec<u8>, u64)> {
         let mut file = tempfile::tempfile().unwrap();
@@ -192,7 +204,7 @@ mod tests {
         loop {
             let next = match cursor.read(&file, &mut block, last).unwrap() {
                 Read::Bytes(extent) => {
-                    let chunk = block.chunk(FileId::FIRST, &extent);
+                    let chunk = block.chunk(FileId::FIRST, MARK, &extent);
                     let mut end = 0;
                     for line in split(&chunk) {
                         end = line.end();

@@ -83,6 +83,7 @@ pub(crate) const AGENT: Crate = Crate {
         "position",
         "loss",
         "source/identity",
+        "source/mark",
         "split",
         "parse",
         "batch",

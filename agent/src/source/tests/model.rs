@@ -1,7 +1,8 @@
 //! Random histories of writing, rotating, truncating, killing and starting again, against an exact model.
 //!
 //! Every line has a number of its own, so that the model knows of each which files held it, whether a restart or a
-//! counted re-reading lies between two copies, and whether it was cut away. (G1, G3)
+//! counted re-reading lies between two copies, and whether it was cut away; and that no two lines say that they are from
+//! the same place. (G1, G3)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -15,7 +16,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use super::super::InitialPosition;
 use super::stage::Stage;
 use crate::metrics::Metric;
-use crate::position::{Generation, Head, Tail};
+use crate::position::{Generation, Head, Mark, Offset, Tail};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
@@ -106,6 +107,7 @@ const LINK: &str = "log.link";
 struct Last {
     restarts: u32,
     reread: u64,
+    place: (Mark, Offset),
 }
 
 struct Model {
@@ -137,6 +139,22 @@ struct Model {
     saved_inodes: BTreeSet<u64>,
     restarts: u32,
     last: BTreeMap<String, Last>,
+    /// Which line said that it is from where.
+    places: BTreeMap<(Mark, Offset), String>,
+    /// Lines with which a file began when it was cut in its middle, and no checkpoint was written since: an agent that
+    /// is killed then cannot know that the file is not what it was.
+    cut: BTreeSet<String>,
+    /// Those of them with which two files begin that cannot be told apart.
+    mistaken: BTreeSet<String>,
+    /// The last restart after which an earlier alteration was known to no checkpoint: what is emptied or cut before
+    /// it is known makes other marks.
+    confused: u32,
+    /// Lines that a cut has left: they come again, as the beginning of another file.
+    kept: BTreeSet<String>,
+    /// Lines of copies, which need not be known as such by what a killed agent has left.
+    copied: BTreeSet<String>,
+    /// Whether half a line was ever taken as it is.
+    halved: bool,
     judged: usize,
 }
 
@@ -162,6 +180,13 @@ impl Model {
             saved_inodes: BTreeSet::new(),
             restarts: 0,
             last: BTreeMap::new(),
+            places: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            mistaken: BTreeSet::new(),
+            confused: 0,
+            kept: BTreeSet::new(),
+            copied: BTreeSet::new(),
+            halved: false,
             judged: 0,
         }
     }
@@ -259,6 +284,9 @@ impl Model {
                 self.make_room();
                 self.stage.copy("log", "log.1");
                 let copy = File::open(self.stage.path("log.1")).unwrap();
+                self.copied.extend(whole_lines(&copy));
+                // A copy of a file that was cut may be taken for one of what it was before.
+                self.mistaken.extend(self.kept.iter().cloned());
                 let is_known = self.inode("log").is_some_and(|live| {
                     self.known.contains_key(&live) && self.altered.get(&live) != Some(&false)
                 });
@@ -284,9 +312,21 @@ impl Model {
                 }
                 self.forked |= !self.copies.is_empty();
                 // Behind the position, a cut that is filled up again at once is not seen.
-                for line in text.get(len..).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
-                    self.seen.remove(&String::from_utf8_lossy(line).into_owned());
+                let lines = |bytes: Option<&[u8]>| -> Vec<String> {
+                    let lines = bytes.unwrap_or_default().split_inclusive(|byte| *byte == b'\n');
+                    lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+                };
+                let (kept, lost) = (lines(text.get(..len)), lines(text.get(len..)));
+                self.seen.retain(|line| !lost.contains(line));
+                // Nor is it after a kill, where what is cut away was read before that only. And a copy that still holds
+                // it is as much the same file as what grows here.
+                let before =
+                    |line: &String| self.last.get(line).is_some_and(|it| it.restarts < self.restarts);
+                if self.forked || lost.iter().any(before) {
+                    self.mistaken.extend(kept.iter().cloned());
                 }
+                self.kept.extend(kept.iter().cloned());
+                self.cut.extend(kept);
                 self.truncate(len);
             }
             Action::Rewrite { lines, padding } if is_live => {
@@ -376,12 +416,19 @@ impl Model {
     fn save(&mut self) {
         self.saved = self.stage.known();
         self.altered.retain(|_, looked| !*looked);
+        if self.altered.is_empty() {
+            self.cut.clear();
+        }
         let inodes = self.saved.iter().map(|known| known.identity.inode);
         self.saved_inodes = inodes.filter(|inode| self.known.contains_key(inode)).collect();
     }
 
     fn restart(&mut self) {
         self.restarts += 1;
+        if !self.altered.is_empty() {
+            self.confused = self.restarts;
+        }
+        self.mistaken.append(&mut self.cut);
         // Copies and originals that the checkpoint does not know are met together.
         let copies = NAMES.iter().filter(|name| self.inode(name).is_some_and(|it| self.copies.contains(&it)));
         let copies: Vec<File> = copies.filter_map(|name| File::open(self.stage.path(name)).ok()).collect();
@@ -406,7 +453,8 @@ impl Model {
         let mut order: BTreeMap<_, &str> = BTreeMap::new();
         for came in &self.stage.came[self.judged..] {
             assert!(self.written.contains(&came.text), "{:.20?} was not written", came.text);
-            let now = Last { restarts: self.restarts, reread };
+            self.halved |= came.text.ends_with("first");
+            let now = Last { restarts: self.restarts, reread, place: came.place };
             // A second half says which line it is of only together with the first.
             if let Some(last) = self.last.insert(came.text.clone(), now)
                 && came.text != "second\n"
@@ -415,6 +463,22 @@ impl Model {
                     || last.reread < now.reread
                     || self.ambiguous.contains(&came.text);
                 assert!(is_allowed, "line {:.5} came twice", came.text);
+                // A first line that came in halves, and comes whole after a kill, makes another mark.
+                let is_found = last.reread == now.reread
+                    && !self.halved
+                    && last.restarts >= self.confused
+                    && !self.begins_with(came.place.0, &came.text, &self.kept)
+                    && !self.copied.contains(&came.text)
+                    && !self.ambiguous.contains(&came.text);
+                assert!(!is_found || last.place == came.place, "line {:.5} is from two places", came.text);
+            }
+            let other = self.places.insert(came.place, came.text.clone());
+            let is_other = |other: &String| {
+                !came.text.starts_with(other.trim_end()) && !other.starts_with(came.text.trim_end())
+            };
+            if let Some(other) = other.filter(is_other) {
+                let is_mistaken = self.begins_with(came.place.0, &other, &self.mistaken);
+                assert!(is_mistaken, "lines {other:.5} and {:.5} are both at {:?}", came.text, came.place);
             }
             if came.text != "second\n" {
                 let before = order.insert(came.file, &came.text);
@@ -426,6 +490,13 @@ impl Model {
             }
         }
         self.judged = self.stage.came.len();
+    }
+
+    /// Whether the first line that came with `mark`, or `line` if none did yet, is one of `lines`.
+    fn begins_with(&self, mark: Mark, line: &str, lines: &BTreeSet<String>) -> bool {
+        let first =
+            self.places.range((mark, Offset::START)..).next().filter(|((found, _), _)| *found == mark);
+        lines.contains(first.map_or(line, |(_, first)| first))
     }
 
     /// Every whole line came that is in a file which the pattern leads to, or which the source knows.

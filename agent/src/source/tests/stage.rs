@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Source};
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Generation, Position};
+use crate::position::{FileId, Generation, Mark, Offset, Position};
 use crate::split::split;
 
 const RESCAN: Duration = Duration::from_secs(2);
@@ -24,6 +24,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Came {
     pub(super) file: FileId,
+    /// What its record would say of where it is from.
+    pub(super) place: (Mark, Offset),
     pub(super) text: String,
 }
 
@@ -126,9 +128,10 @@ impl Stage {
         let Some(chunk) = chunk else { return false };
         let mut end = 0;
         for line in split(&chunk).take(lines) {
+            let place = (chunk.mark(), chunk.start().advance(end));
             end = line.end();
             let text = String::from_utf8_lossy(line.bytes()).into_owned();
-            self.came.push(Came { file: chunk.file(), text });
+            self.came.push(Came { file: chunk.file(), place, text });
         }
         assert!(end > 0, "a chunk holds at least one line");
         let (file, start, end) = (chunk.file(), chunk.start().to_raw(), chunk.position(end));

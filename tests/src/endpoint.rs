@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
 use ferrokinesis::store::StoreOptions;
 
@@ -48,6 +49,8 @@ pub struct Stored {
     pub shard: String,
     /// What decided that.
     pub partition_key: String,
+    /// When the stream took it, in milliseconds since the epoch; the emulator knows whole seconds.
+    pub arrived: u64,
     /// The payload.
     pub data: Vec<u8>,
 }
@@ -63,6 +66,7 @@ impl Endpoint {
         let address = listener.local_addr()?;
         let options = StoreOptions {
             create_stream_ms: 0,
+            update_stream_ms: 0,
             shard_limit: SHARD_LIMIT,
             enforce_limits: throughput == Throughput::Enforced,
             aws_region: REGION.to_owned(),
@@ -95,12 +99,39 @@ impl Endpoint {
     /// If it cannot be created.
     pub async fn create_stream(&self, stream: &str, shards: i32) -> Result<()> {
         self.client.create_stream().stream_name(stream).shard_count(shards).send().await?;
+        self.is_active(stream).await
+    }
+
+    async fn is_active(&self, stream: &str) -> Result<()> {
         wait::until("the stream is active", wait::LONG, async || {
             let answer = self.client.describe_stream_summary().stream_name(stream).send().await?;
             let summary = answer.stream_description_summary().context("no description")?;
             Ok((*summary.stream_status() == StreamStatus::Active).then_some(()))
         })
         .await
+    }
+
+    /// Splits a shard in the middle, and waits until what comes goes into the halves.
+    ///
+    /// # Errors
+    /// If it cannot be split.
+    pub async fn split_shard(&self, stream: &str, shard: &str) -> Result<()> {
+        let shards = self.client.list_shards().stream_name(stream).send().await?;
+        let found =
+            shards.shards().iter().find(|found| found.shard_id() == shard).context("no such shard")?;
+        let keys = found.hash_key_range().context("a shard without its range")?;
+        let [first, last]: [u128; 2] = [keys.starting_hash_key().parse()?, keys.ending_hash_key().parse()?];
+        let middle = first + (last - first) / 2 + 1;
+        let split = self.client.split_shard().stream_name(stream).shard_to_split(shard);
+        split.new_starting_hash_key(middle.to_string()).send().await?;
+        wait::until("the shard is split", wait::LONG, async || {
+            let answer = self.client.list_shards().stream_name(stream).send().await?;
+            let halves =
+                answer.shards().iter().filter(|child| child.parent_shard_id() == Some(shard)).count();
+            Ok((halves == 2).then_some(()))
+        })
+        .await?;
+        self.is_active(stream).await
     }
 
     /// Everything in the stream, shard by shard, each in its order.
@@ -129,11 +160,16 @@ impl Endpoint {
             records.extend(answer.records.into_iter().map(|record| Stored {
                 shard: shard.to_owned(),
                 partition_key: record.partition_key.unwrap_or_default(),
+                arrived: arrived(record.approximate_arrival_timestamp),
                 data: record.data.into_inner(),
             }));
         }
         Ok(())
     }
+}
+
+fn arrived(moment: Option<DateTime>) -> u64 {
+    moment.and_then(|moment| u64::try_from(moment.to_millis().ok()?).ok()).unwrap_or_default()
 }
 
 /// An SDK client that talks to `address` only.

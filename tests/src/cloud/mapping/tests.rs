@@ -78,10 +78,7 @@ async fn every_record_is_counted_once_through_failures_a_kill_a_split_and_a_paus
         .unwrap();
     function.kill().unwrap();
 
-    let client = endpoint::client(endpoint.address());
-    let split = client.split_shard().stream_name(STREAM).shard_to_split("shardId-000000000000");
-    // The middle of the first of two.
-    split.new_starting_hash_key("85070591730234615865843651857942052864").send().await.unwrap();
+    endpoint.split_shard(STREAM, "shardId-000000000000").await.unwrap();
     put(&endpoint, 200..300).await;
     mapping.drained(wait::LONG).await.unwrap();
     assert_eq!(ended(folder.path()), (0..300).collect::<Vec<_>>());

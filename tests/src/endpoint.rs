@@ -4,13 +4,18 @@
 //! shard: an iterator kept open while others write may step over a record that was numbered early and stored late.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use ferrokinesis::store::StoreOptions;
+use tokio::sync::RwLock;
 
 use crate::background::Background;
 use crate::wait;
@@ -74,6 +79,7 @@ impl Endpoint {
         };
         let server = Background::start("endpoint", async move {
             let (app, _store) = ferrokinesis::create_app(options);
+            let app = app.layer(from_fn_with_state(Arc::default(), one_reads_or_many_write));
             let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
             // Ends only if it cannot accept any more, which whoever uses it will see.
             ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await.unwrap_or_default();
@@ -165,6 +171,28 @@ impl Endpoint {
             }));
         }
         Ok(())
+    }
+}
+
+/// Keeps requests that read records apart from those that write some.
+///
+/// The emulator holds its table of shards while a reading request waits for one of them; a writing request waits for the
+/// table in its thread, and the two can wait for each other for ever.
+async fn one_reads_or_many_write(
+    State(lock): State<Arc<RwLock<()>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let reads = request
+        .headers()
+        .get("x-amz-target")
+        .is_some_and(|target| target.as_bytes().ends_with(b".GetRecords"));
+    if reads {
+        let _alone = lock.write().await;
+        next.run(request).await
+    } else {
+        let _together = lock.read().await;
+        next.run(request).await
     }
 }
 

@@ -1,7 +1,9 @@
 //! The function `aggregate`: the records of one call into the state of their window, and at its end into rows.
 //!
-//! Does not know how anything is counted or read; it is where the steps meet. A call either is dealt with whole, or leaves
-//! the state as it was and has its records sent again: nothing is counted twice, and no count is given up.
+//! Does not know how anything is counted or read; it is where the steps meet. A call either is dealt with whole, or
+//! leaves the state as it was and has its records sent again. Rows of a call that is repeated have the ids that they had,
+//! and are recognised by them; only if the reference has changed in between, the last records may be joined otherwise,
+//! and be published for both applications.
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -90,13 +92,8 @@ impl Aggregate {
 
         let mut pile = Pile::default();
         let mut window = open(&frame, &mut pile);
-        let mut ready = vec![];
-        // Before anything of this call is counted, so that a repeat of the call makes the same rows of it.
-        if window.is_full() {
-            ready.extend(rows(&window, &labels));
-            window = window.next_part();
-        }
-        let tally = self.reader.count(&records, current.reference, &mut window, &mut pile);
+        let (tally, mut ready) =
+            self.reader.count(&records, current.reference, &labels, &mut window, &mut pile);
         let is_over = frame.is_final || frame.is_ended_early;
         if is_over {
             ready.extend(rows(&window, &labels));
@@ -153,6 +150,8 @@ impl Target {
                 let texts: Vec<Vec<u8>> =
                     rows.iter().map(|row| serde_json::to_vec(row).unwrap_or_default()).collect();
                 let report = publisher.publish(rows, deadline).await;
+                let refused = u64::try_from(report.refused.len()).unwrap_or(u64::MAX);
+                publisher.count_set_aside(refused, deadline).await;
                 for (index, reason) in report.refused {
                     pile.without_record(reason, texts.get(index).map_or(&[], Vec::as_slice));
                 }
@@ -176,16 +175,25 @@ struct CallTally {
 }
 
 impl Reader {
-    /// Counts the records that the window does not hold yet; what cannot be read goes onto the pile.
+    /// Counts the records that the window does not hold yet; what cannot be read goes onto the pile. A window that is full
+    /// gives its rows out and goes on as another part: where it does depends on the records alone, so that a repeat of the
+    /// call makes the same parts.
     fn count(
         &mut self,
         records: &[Record],
         reference: &Reference,
+        labels: &Frame,
         window: &mut Window,
         pile: &mut Pile,
-    ) -> CallTally {
+    ) -> (CallTally, Vec<Row>) {
+        self.unpacker.begin_call();
         let mut tally = CallTally::default();
+        let mut ready = vec![];
         for record in records {
+            if window.is_full() {
+                ready.extend(rows(window, labels));
+                *window = std::mem::take(window).next_part();
+            }
             if window.holds(&record.sequence_number) {
                 window.repeat();
                 tally.repeats += 1;
@@ -216,7 +224,7 @@ impl Reader {
                 }
             }
         }
-        tally
+        (tally, ready)
     }
 }
 
@@ -227,6 +235,9 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use serde_json::json;
+
+    use crate::reference::OTHER;
+    use crate::rows::Counted;
 
     const REFERENCE: &str = "Host,ApplicationName,Contact\n192.0.2.1,shop,ops\n";
 
@@ -247,11 +258,22 @@ mod tests {
         Reference::parse(REFERENCE.as_bytes()).unwrap()
     }
 
+    fn labels() -> Frame {
+        Frame {
+            stream: "in".to_owned(),
+            shard: "shardId-0".to_owned(),
+            start: "2026-11-22T10:05:00Z".to_owned(),
+            end: "2026-11-22T10:10:00Z".to_owned(),
+            reference_age: None,
+        }
+    }
+
     /// What is told of a call with records of these data.
     #[track_caller]
     fn check(data: &[&[u8]], lines: u64, set_aside: u64, known: u64, unknown: u64) {
         let (mut window, mut pile) = (Window::new(), Pile::default());
-        let tally = reader().count(&event(data), &reference(), &mut window, &mut pile);
+        let (tally, ready) = reader().count(&event(data), &reference(), &labels(), &mut window, &mut pile);
+        assert!(ready.is_empty());
         assert_eq!(tally, CallTally { lines, repeats: 0 });
         assert_eq!(pile.count(), set_aside);
         assert_eq!(window.tally().set_aside.values().sum::<u64>(), set_aside);
@@ -285,13 +307,39 @@ mod tests {
             let records = event(&data);
             let (mut window, mut pile, mut reader) = (Window::new(), Pile::default(), reader());
             let cut = cut.min(records.len());
-            reader.count(&records[..cut], &reference(), &mut window, &mut pile);
+            reader.count(&records[..cut], &reference(), &labels(), &mut window, &mut pile);
             let mut window = Window::from_state(&window.to_state()).unwrap();
-            let tally = reader.count(&records, &reference(), &mut window, &mut pile);
+            let (tally, _) = reader.count(&records, &reference(), &labels(), &mut window, &mut pile);
             prop_assert_eq!(tally.repeats, cut as u64);
             prop_assert_eq!(window.tally().lines, records.len() as u64);
             prop_assert_eq!(window.unknown_count(), known.iter().filter(|known| !**known).count() as u64);
         }
+    }
+
+    /// More known applications and statuses than one part has room for, in one call: all of them exact, in several parts.
+    #[test]
+    fn a_call_that_fills_the_window_makes_parts_and_loses_nothing() {
+        let host = |number: usize| format!("host-{number}.example");
+        let row =
+            |number| format!("{},application number {number},team-{number}@example.org\n", host(number));
+        let csv = format!("Host,ApplicationName,Contact\n{}", (0..1000).map(row).collect::<String>());
+        let reference = Reference::parse(csv.as_bytes()).unwrap();
+        let line = |number: usize| {
+            format!(r#"{{"host":"{}","response":{}}}"#, host(number % 1000), 200 + number / 1000)
+        };
+        let lines: Vec<String> = (0..5000).map(line).collect();
+        let data: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        let (mut window, mut pile) = (Window::new(), Pile::default());
+        let (_, mut ready) = reader().count(&event(&data), &reference, &labels(), &mut window, &mut pile);
+        assert!(!ready.is_empty() && window.overflowed() == 0);
+        ready.extend(rows(&window, &labels()));
+        let ids: std::collections::BTreeSet<&str> = ready.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids.len(), ready.len());
+        let counts = ready.iter().filter_map(|row| match &row.counted {
+            Counted::Requests(requests) => Some((requests.application != OTHER, requests.count)),
+            Counted::UnknownSources(_) | Counted::Window(_) => None,
+        });
+        assert_eq!(counts.filter(|(is_known, _)| *is_known).map(|(_, count)| count).sum::<u64>(), 5000);
     }
 
     #[test]

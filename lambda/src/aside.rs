@@ -131,18 +131,16 @@ impl Pile {
 
     fn add(&mut self, reason: Reason, record: Option<&Record>, content: Option<&[u8]>) {
         *self.counts.entry(reason).or_default() += 1;
-        // Also the largest thing, all of it escaped as `\u0000`, fits into what is left of the room, or is not written.
-        if self.text.len() >= OBJECT_BYTES - LAST_LINE_BYTES {
-            *self.left_out.entry(reason.as_str()).or_default() += 1;
-            return;
+        // The first that has no room closes the object: to write the next ones in vain would cost as much each time.
+        if self.left_out.is_empty() {
+            let line = thing(reason, record, content).to_json();
+            if self.text.len() + line.len() < OBJECT_BYTES - LAST_LINE_BYTES {
+                self.text.extend_from_slice(line.as_bytes());
+                self.text.push(b'\n');
+                return;
+            }
         }
-        let line = thing(reason, record, content).to_json();
-        if self.text.len() + line.len() >= OBJECT_BYTES - LAST_LINE_BYTES {
-            *self.left_out.entry(reason.as_str()).or_default() += 1;
-            return;
-        }
-        self.text.extend_from_slice(line.as_bytes());
-        self.text.push(b'\n');
+        *self.left_out.entry(reason.as_str()).or_default() += 1;
     }
 
     /// What the object holds.
@@ -190,7 +188,9 @@ impl Thing<'_> {
 
 fn thing<'a>(reason: Reason, record: Option<&'a Record>, content: Option<&'a [u8]>) -> Thing<'a> {
     let content = content.unwrap_or_default();
-    let kept = content.get(..THING_BYTES).unwrap_or(content);
+    // Of a state nothing is cut: it is bounded, and can be counted only whole.
+    let most = if reason == Reason::State { content.len() } else { THING_BYTES };
+    let kept = content.get(..most).unwrap_or(content);
     let is_cut = kept.len() < content.len();
     let text = match str::from_utf8(kept) {
         Ok(text) => Some(text),

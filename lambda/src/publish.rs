@@ -18,7 +18,7 @@ use crate::cloudwatch::CloudWatch;
 use crate::event::{Event, Reply};
 use crate::fault::{Fault, Remedy};
 use crate::metrics::call::{self, Call};
-use crate::metrics::{Dimension, TimelyRow};
+use crate::metrics::{Datum, Dimension, TimelyRow};
 use crate::patience::Deadline;
 use crate::published::Published;
 use crate::reason::Reason;
@@ -59,6 +59,7 @@ impl Publish {
             }
         }
         let set_aside = pile.count();
+        self.publisher.count_set_aside(set_aside, deadline).await;
         self.aside.store(pile, &Place::of("publish", event)).await;
         info!(
             records = event.records.len(),
@@ -144,7 +145,20 @@ impl Publisher {
                 left = Some((place, fault));
             }
         }
+        // What stands behind the first that is left comes again, and is set aside then.
+        refused.retain(|(place, _)| left.as_ref().is_none_or(|(first, _)| place < first));
         Report { published, repeats, refused, left }
+    }
+
+    /// Tells CloudWatch that things were set aside that no window counts, so that an alarm can tell of them.
+    pub async fn count_set_aside(&self, count: u64, deadline: Deadline) {
+        if count == 0 {
+            return;
+        }
+        let data = vec![Datum::set_aside(count, SystemTime::now().into())];
+        if let Err(fault) = self.cloudwatch.put(&Call { rows: 0..0, data }, deadline).await {
+            error!(count, error = %Chain(&fault), "could not count what is set aside; only the log tells of it");
+        }
     }
 }
 

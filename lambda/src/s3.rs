@@ -97,11 +97,23 @@ impl Bucket {
         Bucket { client, name }
     }
 
-    /// The object at `key` unless it is the `known` one, of at most `limit` bytes.
+    /// The object at `key` unless it is the `known` one, of at most `limit` bytes, within `time`.
     ///
     /// # Errors
-    /// If the service does not give it, or if it is larger.
-    pub async fn read(&self, key: &str, known: Option<&Tag>, limit: usize) -> Result<Found, ReadError> {
+    /// If the service does not give it, or not in time, or if it is larger.
+    pub async fn read(
+        &self,
+        key: &str,
+        known: Option<&Tag>,
+        limit: usize,
+        time: Duration,
+    ) -> Result<Found, ReadError> {
+        // The client's own time-outs end with the head of the answer.
+        let read = tokio::time::timeout(time, self.read_whole(key, known, limit)).await;
+        read.unwrap_or_else(|_| Err(self.refused(key, Fault::out_of_time())))
+    }
+
+    async fn read_whole(&self, key: &str, known: Option<&Tag>, limit: usize) -> Result<Found, ReadError> {
         let call = self.client.get_object().bucket(&self.name).key(key);
         let call = call.set_if_none_match(known.map(|tag| tag.0.clone()));
         let mut answer = match call.send().await {

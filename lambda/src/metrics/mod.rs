@@ -77,7 +77,8 @@ pub enum Metric {
     Lines,
     /// Requests of sources that are not in the reference.
     UnknownRequests,
-    /// Things that were set aside instead of being counted: lines, or whole records that could not be opened.
+    /// Things that were set aside instead of being counted: lines, whole records that could not be opened, or rows that
+    /// could not be published.
     LinesSetAside,
     /// Repeats that were recognised and not counted: whole records, or lines by their position.
     RepeatsSkipped,
@@ -199,6 +200,20 @@ impl TimelyRow {
                 data
             }
         }
+    }
+}
+
+impl Datum {
+    /// That things were set aside `now`, outside any window.
+    #[must_use]
+    pub fn set_aside(count: u64, now: DateTime) -> Datum {
+        let identity = Identity {
+            time: now.secs(),
+            resolution: Resolution::Minute,
+            metric: Metric::LinesSetAside,
+            dimensions: vec![],
+        };
+        Datum { identity, value: Value::sum(count) }
     }
 }
 

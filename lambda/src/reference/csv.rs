@@ -125,18 +125,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Table, Problems> {
         let start =
             record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(usize::MAX));
         let outcome = match &columns {
-            None => Columns::find(&record).map(|found| columns = Some(found)),
+            None => Columns::find(&record).map(|found| columns = Some(found)).map_err(Trouble::from),
             Some(columns) => rows.add(&record, columns, start),
         };
-        if let Err(fault) = outcome {
-            rows.note(start, fault);
+        if let Err(trouble) = outcome {
+            rows.note(start, trouble);
         }
         if columns.is_none() {
             break;
         }
     }
     if columns.is_none() && rows.problems.first.is_empty() {
-        rows.note(bytes.len(), Fault::Header(HOST, 0));
+        rows.note(bytes.len(), Fault::Header(HOST, 0).into());
     }
     rows.finish()
 }
@@ -179,17 +179,40 @@ struct Rows<'a> {
     problems: Problems,
 }
 
+/// What is wrong with a row, as far as it takes no walk through the file to say it.
+enum Trouble {
+    Fault(Fault),
+    /// The host belongs to the application of this number already, by the row at `start`.
+    Conflict {
+        host: String,
+        known: usize,
+        start: usize,
+    },
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Trouble {
+        Trouble::Fault(fault)
+    }
+}
+
+impl From<NotAHost> for Trouble {
+    fn from(error: NotAHost) -> Trouble {
+        Trouble::Fault(error.into())
+    }
+}
+
 impl Rows<'_> {
-    fn add(&mut self, record: &ByteRecord, columns: &Columns, start: usize) -> Result<(), Fault> {
+    fn add(&mut self, record: &ByteRecord, columns: &Columns, start: usize) -> Result<(), Trouble> {
         let text = value(record, columns.host, HOST)?;
         let name = value(record, columns.application, APPLICATION)?;
         let contact = value(record, columns.contact, CONTACT)?;
         let host = Host::parse(text)?;
         if name.is_empty() {
-            return Err(Fault::NoApplication(text.to_owned()));
+            return Err(Fault::NoApplication(text.to_owned()).into());
         }
         if [UNKNOWN, OTHER].contains(&name) {
-            return Err(Fault::Reserved(name.to_owned()));
+            return Err(Fault::Reserved(name.to_owned()).into());
         }
         let application = Application { name: name.into(), contact: contact.into() };
         let next = self.numbers.len();
@@ -198,24 +221,34 @@ impl Rows<'_> {
         if known == number {
             return Ok(());
         }
-        let line = self.line(known_start);
+        Err(Trouble::Conflict { host: text.to_owned(), known, start: known_start })
+    }
+
+    /// Keeps a problem if it is one of the first. Only then its lines and names are looked for, which takes a walk through
+    /// the file.
+    fn note(&mut self, start: usize, trouble: Trouble) {
+        if self.problems.first.len() >= PROBLEMS {
+            self.problems.more += 1;
+            return;
+        }
+        let fault = match trouble {
+            Trouble::Fault(fault) => fault,
+            Trouble::Conflict { host, known, start } => self.conflict(host, known, start),
+        };
+        let line = self.line(start);
+        self.problems.first.push(Problem { line, fault });
+    }
+
+    /// That `host` belongs to the application numbered `known`, by the row at `start`.
+    fn conflict(&self, host: String, known: usize, start: usize) -> Fault {
         let known = self.numbers.iter().find(|(_, number)| **number == known);
         let (name, contact) =
             known.map(|(Application { name, contact }, _)| (Arc::clone(name), Arc::clone(contact))).unzip();
-        Err(Fault::Conflict {
-            host: text.to_owned(),
-            line,
+        Fault::Conflict {
+            host,
+            line: self.line(start),
             name: name.unwrap_or_default(),
             contact: contact.unwrap_or_default(),
-        })
-    }
-
-    fn note(&mut self, start: usize, fault: Fault) {
-        if self.problems.first.len() < PROBLEMS {
-            let line = self.line(start);
-            self.problems.first.push(Problem { line, fault });
-        } else {
-            self.problems.more += 1;
         }
     }
 

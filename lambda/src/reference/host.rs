@@ -36,7 +36,7 @@ pub enum NotAHost {
     },
     /// It is nothing at all.
     #[error(
-        "`{0}` is neither an address nor a name; names have no spaces, no empty labels, `*` only as in \
+        "`{0}` is neither an address nor a name; names have no spaces, no port, no empty labels, `*` only as in \
          `*.example.org`, and do not end in a number"
     )]
     Neither(String),
@@ -90,8 +90,8 @@ fn canonical(block: IpNet) -> IpNet {
     }
 }
 
-/// Whether a name may be that of a source, which need not be one of the DNS: names of services may have a port. One
-/// whose last label is a number would be an address that was mistyped.
+/// Whether a name may be that of a source, which need not be one of the DNS. It has no port, as ports are taken off what is
+/// looked up. One whose last label is a number would be an address that was mistyped.
 fn is_name(text: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -99,8 +99,7 @@ fn is_name(text: &str) -> bool {
     };
     let ends_in_number =
         text.rsplit('.').next().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
-    let looks_like_ipv6 = text.matches(':').count() > 1;
-    text.split('.').all(is_label) && !ends_in_number && !looks_like_ipv6
+    text.split('.').all(is_label) && !ends_in_number && !text.contains(':')
 }
 
 #[cfg(test)]
@@ -127,6 +126,12 @@ mod tests {
     }
 
     #[test]
+    fn a_name_has_no_port() {
+        check("example.org:8080", "`example.org:8080` is neither");
+        check("*.example.org:8080", "`*.example.org:8080` is neither");
+    }
+
+    #[test]
     fn a_block_has_no_address_within_it() {
         check("192.0.2.0/24", "block 192.0.2.0/24");
         check("::/0", "block ::/0");
@@ -148,7 +153,6 @@ mod tests {
         check("*.Example.org", "ending example.org");
         check("localhost", "name localhost");
         check("bücher.example", "name bücher.example");
-        check("example.org:8080", "name example.org:8080");
     }
 
     #[test]

@@ -20,6 +20,10 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How large the file may be: 100,000 rows have a third of it.
 const FILE_BYTES: usize = 16 * 1024 * 1024;
 
+/// How long reading the file may take. A function has other things to do in its time than to wait for a service that
+/// is there and slow.
+const READ: Duration = Duration::from_secs(5);
+
 /// How long writing the last good file may take.
 const KEEP: Duration = Duration::from_secs(2);
 
@@ -95,7 +99,7 @@ impl ReferenceObject {
     async fn look(&mut self) {
         // Without a reference, also what was seen and refused is read again: it is to be told in the log.
         let seen = self.good.as_ref().and(self.seen.as_ref());
-        match self.bucket.read(&self.key, seen, FILE_BYTES).await {
+        match self.bucket.read(&self.key, seen, FILE_BYTES, READ).await {
             Ok(Found::Known) => self.confirm(),
             Ok(Found::Changed(object)) => self.take(object).await,
             Ok(Found::Nothing) => {
@@ -141,7 +145,7 @@ impl ReferenceObject {
 
     async fn look_at_last_good(&mut self) {
         let key = format!("{}{LAST_GOOD}", self.key);
-        let object = match self.bucket.read(&key, None, FILE_BYTES).await {
+        let object = match self.bucket.read(&key, None, FILE_BYTES, READ).await {
             Ok(Found::Changed(object)) => object,
             Ok(Found::Known | Found::Nothing) => return,
             Err(error) => {

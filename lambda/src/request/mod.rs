@@ -261,8 +261,14 @@ impl<'de> Visitor<'de> for ValueSeed {
         Ok(Value::Number(number.into()))
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Value<'de>, E> {
-        Ok(Value::Other)
+    /// Some programs have no other numbers, and write 200 as `200.0` or `2e2`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is whole, and within what a double counts one by one"
+    )]
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value<'de>, E> {
+        let is_whole = number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+        Ok(if is_whole { Value::Number(number as i128) } else { Value::Other })
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Value<'de>, E> {

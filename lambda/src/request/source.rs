@@ -6,6 +6,9 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
+/// No name of the DNS and no address is longer, in bytes. <https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4>
+const LONGEST: usize = 255;
+
 /// Who `value` names, if it names anybody.
 ///
 /// - Of a list with commas, as in `X-Forwarded-For`, the last element: the proxy nearest to us wrote it. The ones before
@@ -13,6 +16,7 @@ use std::net::Ipv6Addr;
 /// - Ports, brackets around an address, its zone, and the dot behind a whole name are left off.
 /// - An address of IPv4 that is written as one of IPv6 is the former; any other of IPv6 is written as RFC 5952 has it.
 /// - Names are in lower case, as DNS does not tell the cases apart.
+/// - What is too long to be either is left as it is, but for the list.
 pub(super) fn clean(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
     match value {
         Cow::Borrowed(text) => clean_text(text),
@@ -21,7 +25,11 @@ pub(super) fn clean(value: Cow<'_, str>) -> Option<Cow<'_, str>> {
 }
 
 fn clean_text(text: &str) -> Option<Cow<'_, str>> {
-    let mut bare = text;
+    let mut bare = last_of(text);
+    // A client may write whatever it likes into some fields, and what follows goes through the text again and again.
+    if bare.len() > LONGEST {
+        return Some(Cow::Borrowed(bare));
+    }
     loop {
         // Each round takes something off, and what it uncovers may have something to take off, too.
         let barer = strip(bare);
@@ -47,10 +55,14 @@ fn clean_text(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The last element of a list, without the spaces around it.
+fn last_of(text: &str) -> &str {
+    text.rsplit_once(',').map_or(text, |(_, last)| last).trim()
+}
+
 /// `text` without what does not belong to the name, or some of it.
 fn strip(text: &str) -> &str {
-    let last = text.rsplit_once(',').map_or(text, |(_, last)| last).trim();
-    let bare = without_port(last);
+    let bare = without_port(last_of(text));
     let bare = bare.strip_prefix('[').and_then(|bare| bare.strip_suffix(']')).unwrap_or(bare);
     let bare = match bare.split_once('%') {
         Some((address, _)) if address.contains(':') => address,
@@ -82,6 +94,14 @@ mod tests {
     fn check(value: &str, expected: Option<&str>) {
         assert_eq!(clean(value.into()).as_deref(), expected, "{value}");
         assert_eq!(clean(value.to_owned().into()).as_deref(), expected, "{value}, owned");
+    }
+
+    #[test]
+    fn what_no_name_can_be_stays_as_it_is() {
+        let long = "[".repeat(4_000) + &"]".repeat(4_000);
+        check(&long, Some(&long));
+        check(&format!("192.0.2.1, {long}"), Some(&long));
+        check(&format!("{long}, 192.0.2.1"), Some("192.0.2.1"));
     }
 
     #[test]

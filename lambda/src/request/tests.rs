@@ -285,9 +285,14 @@ fn any_json() -> impl Strategy<Value = Json> {
     })
 }
 
-/// A whole number by the slow definition: an integer, or a text that is one.
+/// A whole number by the slow definition: an integer, or a text that is one, or a double below 2^53 without a fraction.
 fn number(value: Option<&Json>) -> Option<i128> {
     let text = match value? {
+        Json::Number(number) if number.is_f64() => {
+            let digits = format!("{:.0}", number.as_f64().unwrap());
+            let exact = digits.parse::<f64>().is_ok_and(|whole| Some(whole) == number.as_f64());
+            return digits.parse().ok().filter(|whole: &i128| exact && whole.abs() < 1 << 53);
+        }
         Json::Number(number) => number.to_string(),
         Json::String(text) => text.clone(),
         Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => return None,
@@ -295,6 +300,14 @@ fn number(value: Option<&Json>) -> Option<i128> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(&text);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
+}
+
+#[test]
+fn numbers_may_be_written_as_fractions_and_with_exponents() {
+    let line = br#"{"response":200.0,"bytes":1e3,"durationMicros":2.5e0,"time":9e300}"#;
+    let request = Fields::new("host").read(line).unwrap();
+    let expected = Request { status: Some(200), bytes: Some(1000), ..Request::default() };
+    assert_eq!(request, expected);
 }
 
 proptest! {

@@ -25,6 +25,10 @@ use lines::Cut;
 /// tenth. The function's memory has room for this beside the largest event.
 pub const EXPANDED_BYTES: usize = 10 * 1024 * 1024;
 
+/// What may come out of all records of one call. An event has 6 MB: this is more than four times what its logs would be,
+/// and no more than a function can walk through in its time.
+pub const CALL_BYTES: usize = 256 * 1024 * 1024;
+
 /// How many times over a record may be packed: lines, compressed, in an aggregate, compressed.
 pub const DEEPEST: usize = 3;
 
@@ -37,6 +41,9 @@ pub enum Unreadable {
     /// It may be a bomb.
     #[error("the record holds more than {EXPANDED_BYTES} bytes")]
     TooLarge,
+    /// It comes after others that hold too much together.
+    #[error("the records of the call hold more than {CALL_BYTES} bytes")]
+    TooMuch,
     /// It may be made to keep a reader busy.
     #[error("the record is packed more than {DEEPEST} times over")]
     TooDeep,
@@ -53,7 +60,7 @@ impl Unreadable {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Unreadable::TooLarge => Reason::TooLarge,
+            Unreadable::TooLarge | Unreadable::TooMuch => Reason::TooLarge,
             Unreadable::TooDeep => Reason::TooDeep,
             Unreadable::NotGzip(_) => Reason::NotGzip,
             Unreadable::NotZstd(_) => Reason::NotZstd,
@@ -68,6 +75,8 @@ pub struct Unpacker {
     levels: [Vec<u8>; DEEPEST],
     /// Where the lines of the present record are, in their order.
     pieces: Vec<Piece>,
+    /// What may still come out of the records of this call.
+    room: usize,
 }
 
 /// A stretch of bytes that are lines and nothing packed. Small, as one aggregate may hold a million of them.
@@ -89,7 +98,13 @@ impl Unpacker {
     /// An unpacker that has seen no record.
     #[must_use]
     pub fn new() -> Unpacker {
-        Unpacker { codecs: Codecs::new(), levels: [const { Vec::new() }; DEEPEST], pieces: Vec::new() }
+        let levels = [const { Vec::new() }; DEEPEST];
+        Unpacker { codecs: Codecs::new(), levels, pieces: Vec::new(), room: CALL_BYTES }
+    }
+
+    /// Begins another call.
+    pub fn begin_call(&mut self) {
+        self.room = CALL_BYTES;
     }
 
     /// The lines of one record.
@@ -99,9 +114,17 @@ impl Unpacker {
     /// If any part of the record cannot be unpacked; then none of its lines is given out.
     pub fn unpack<'a>(&'a mut self, data: &'a [u8]) -> Result<Lines<'a>, Unreadable> {
         self.clear();
-        let mut opening =
-            Opening { codecs: &mut self.codecs, pieces: &mut self.pieces, room: EXPANDED_BYTES };
-        opening.open(data, Place { level: 0, start: 0 }, &mut self.levels)?;
+        let room = EXPANDED_BYTES.min(self.room);
+        let mut opening = Opening { codecs: &mut self.codecs, pieces: &mut self.pieces, room };
+        let opened = opening.open(data, Place { level: 0, start: 0 }, &mut self.levels);
+        let is_last = self.room < EXPANDED_BYTES;
+        // What was unpacked in vain has been unpacked, too.
+        let expanded: usize = self.levels.iter().map(Vec::len).sum();
+        self.room = self.room.saturating_sub(expanded);
+        match opened {
+            Err(Unreadable::TooLarge) if is_last => return Err(Unreadable::TooMuch),
+            opened => opened?,
+        }
         Ok(Lines { record: data, levels: &self.levels, pieces: self.pieces.iter(), cut: Cut::default() })
     }
 

@@ -118,6 +118,19 @@ fn one_packing_may_be_inside_the_other() {
 }
 
 #[test]
+fn records_that_hold_too_much_together_are_refused_until_the_next_call() {
+    let record = zstd::bulk::compress(&vec![b'\n'; 9 << 20], 1).unwrap();
+    let mut unpacker = Unpacker::new();
+    let mut in_one_call = || {
+        unpacker.begin_call();
+        (0..40).take_while(|_| !matches!(unpacker.unpack(&record), Err(Unreadable::TooMuch))).count()
+    };
+    assert_eq!(in_one_call(), CALL_BYTES / (9 << 20));
+    assert_eq!(in_one_call(), CALL_BYTES / (9 << 20));
+    assert_eq!(Unreadable::TooMuch.reason(), Reason::TooLarge);
+}
+
+#[test]
 fn a_bomb_is_refused() {
     check_refused(packed!("bomb-gzip"), Reason::TooLarge);
     check_refused(packed!("bomb-zstd"), Reason::TooLarge);

@@ -28,6 +28,10 @@ use seen::{SEEN_BYTES, Seen, Sight};
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html>
 pub const STATE_BYTES: usize = 900_000;
 
+/// A stream keeps records for at most 365 days.
+/// <https://docs.aws.amazon.com/streams/latest/dev/kinesis-extended-retention.html>
+const LATEST_SECONDS: u64 = 365 * 24 * 3600;
+
 /// What the counts of known applications may take of a state: 1,500 statuses of applications and their names.
 const KNOWN_BYTES: usize = 260_000;
 
@@ -229,11 +233,12 @@ fn statuses_of<'a>(
     statuses.iter().map(move |(status, counts)| (application, *status, counts))
 }
 
-/// By how many seconds a line arrived after its own time. A clock may be ahead of the stream's: then by none.
+/// By how many seconds a line arrived after its own time. A clock may be ahead of the stream's: then by none. A time that
+/// is longer ago than any stream keeps its records is no time of this line.
 fn lateness_seconds(request: &Request<'_>, arrived: Option<Arrival>) -> Option<u64> {
     let arrived = i64::try_from(arrived?.to_millis()).ok()?;
     let late = arrived.saturating_sub(request.time_millis?).max(0);
-    u64::try_from(late / 1000).ok()
+    u64::try_from(late / 1000).ok().filter(|seconds| *seconds <= LATEST_SECONDS)
 }
 
 #[cfg(test)]

@@ -140,12 +140,12 @@ class Templates(unittest.TestCase):
         self.assertEqual(aggregate["StartingPosition"], "LATEST")
         self.assertEqual(publish["BatchSize"], 200)
         self.assertEqual(publish["StartingPosition"], "TRIM_HORIZON")
-        for mapping, seconds in ((aggregate, 60), (publish, 10)):
+        for mapping in (aggregate, publish):
             self.assertTrue(mapping["BisectBatchOnFunctionError"])
             self.assertEqual(mapping["FunctionResponseTypes"], ["ReportBatchItemFailures"])
             self.assertEqual(mapping["MaximumRecordAgeInSeconds"], 7200)
-            # The descriptions of the alarms say how long a batch may block its shard.
-            self.assertEqual(mapping["MaximumRetryAttempts"] * seconds, 100 * 60)
+            # The descriptions of the alarms say how often.
+            self.assertEqual(mapping["MaximumRetryAttempts"], 100)
             destination = mapping["DestinationConfig"]["OnFailure"]["Destination"]
             self.assertEqual(destination, f"arn:aws:s3:::{outputs['BucketName']}")
 
@@ -160,6 +160,9 @@ class Templates(unittest.TestCase):
             resources["AggregateMapping"]["Properties"]["TumblingWindowInSeconds"], {"Ref": "WindowSeconds"}
         )
         self.assertNotIn("TumblingWindowInSeconds", resources["PublishMapping"]["Properties"])
+        self.assertEqual(
+            resources["AggregateMapping"]["Properties"]["Enabled"], {"Fn::If": ["IsCounting", True, False]}
+        )
         for mapping in ("AggregateMapping", "PublishMapping"):
             self.assertEqual(resources[mapping]["Properties"]["MetricsConfig"], {"Metrics": ["EventCount"]})
 
@@ -172,6 +175,12 @@ class Templates(unittest.TestCase):
             _, outputs, _ = self.deploy(StartFrom=start, StartTimestamp="1795341600")
             mapping = self.mapping(outputs["AggregateMappingId"])
             self.assertEqual(mapping["StartingPosition"], position)
+
+    def test_the_place_in_the_stream_can_be_given_up(self):
+        _, outputs, resources = self.deploy(Counting="NONE")
+        self.assertNotIn("AggregateMappingId", outputs)
+        self.assertNotIn("AggregateMapping", resources)
+        self.assertNotIn("AggregateFailedBatchesAlarm", resources)
 
     def test_a_start_at_a_time_needs_the_time(self):
         with self.assertRaisesRegex(ClientError, "needs a StartTimestamp"):

@@ -10,8 +10,11 @@
 //! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`idle`] and [`steady`] each
 //! measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. The endpoint's CPU does not count, but it shares the cores
 //! and is therefore kept cheap: no tree is built of a request, and no record costs an allocation.
+//!
+//! [`aggregate`] measures the other half: what is counted of such lines in the cloud.
 
 mod agent;
+mod aggregate;
 mod books;
 mod catchup;
 mod data;
@@ -67,7 +70,11 @@ fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
         }
         runs.push(run);
     }
-    writeln!(out, "{}\n{}", Table(&runs), size(&binary, dir.path())?)?;
+    let measured = match options.what {
+        What::Aggregate { .. } => kinetail_tests::binary::bootstrap()?,
+        What::Catchup(_) | What::Idle { .. } | What::Steady { .. } => &binary,
+    };
+    writeln!(out, "{}\n{}", Table(&runs), size(measured, dir.path())?)?;
     Ok(())
 }
 
@@ -88,6 +95,10 @@ fn prepare<'a>(
         What::Idle { secs } => {
             let watched = Duration::from_secs(u64::from(*secs));
             Box::new(move || idle::run(binary, format, seed, watched))
+        }
+        What::Aggregate { packing, calls } => {
+            let function = kinetail_tests::binary::bootstrap()?;
+            Box::new(move || aggregate::run(binary, function, *packing, seed, *calls))
         }
         What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
     })
@@ -127,6 +138,16 @@ mod tests {
     #[test]
     fn raw_lines_arrive_whole_over_tls() {
         check("raw");
+    }
+
+    #[test]
+    fn every_line_of_the_largest_events_is_counted() {
+        for packing in ["none", "zstd"] {
+            let line = ["bench", "aggregate", "--calls", "1", "--packing", packing];
+            let mut out = Vec::new();
+            measure(&Options::parse_from(line), &mut out).unwrap();
+            assert!(String::from_utf8(out).unwrap().contains("| lines_per_cpu_s |"));
+        }
     }
 
     #[test]

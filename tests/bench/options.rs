@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::aggregate::Packing;
 use crate::records::Form;
 
-/// What a gigabyte of access log costs, from outside: the built agent against a TLS endpoint on loopback.
+/// What a gigabyte of access log costs, from outside: the built agent against a TLS endpoint on loopback, and the built
+/// function against stand-ins of its services.
 ///
 /// A figure counts only when the endpoint has checked every byte of every line and the books balance; otherwise the
 /// exit code is 1.
@@ -43,6 +45,15 @@ pub(crate) enum What {
         /// How long the silence is watched, in seconds.
         #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
         secs: u32,
+    },
+    /// The largest events that `aggregate` is called with: lines for each second of CPU, memory, time to start.
+    Aggregate {
+        /// How lines are put into records.
+        #[arg(long, value_enum, default_value = "none")]
+        packing: Packing,
+        /// How many calls are measured.
+        #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
+        calls: u32,
     },
     /// A steady trickle of lines: CPU and delay.
     Steady {

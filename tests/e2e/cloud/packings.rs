@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,7 @@ use kinetail_tests::cloud::{BUCKET, INPUT, Way};
 use kinetail_tests::wait;
 use serde_json::{Value, json};
 
-use crate::scene::{SHOP, Scene, WINDOW, requests};
+use crate::scene::{SHOP, STRANGER, Scene, WINDOW, requests};
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +50,7 @@ const PACKINGS: [(&str, Fate); 21] = [
     ("aggregate-wrong-md5", Fate::LinesSetAside("not-json")),
 ];
 
-/// A reference with none of the hosts of the golden records, but with the one that is put behind them.
+/// A reference with one of the hosts of the golden records.
 const REFERENCE: &str = "Host,ApplicationName,Contact\n192.0.2.1,shop,ops\n";
 
 fn fixture(path: &str) -> Result<Vec<u8>> {
@@ -57,20 +58,22 @@ fn fixture(path: &str) -> Result<Vec<u8>> {
     fs::read(&path).with_context(|| format!("failed to read `{}`", path.display()))
 }
 
-/// The class of each line of a golden file, read without our parser.
-fn classes(golden: &str) -> Result<Vec<String>> {
-    let text = String::from_utf8(fixture(&format!("records/{golden}.jsonl"))?)?;
-    let class = |line: &str| -> Result<String> {
+/// Application and class of each line of a golden file, read without our parser.
+fn golden(name: &str) -> Result<Vec<(&'static str, String)>> {
+    let text = String::from_utf8(fixture(&format!("records/{name}.jsonl"))?)?;
+    let read = |line: &str| -> Result<(&'static str, String)> {
         let line: Value = serde_json::from_str(line)?;
-        ensure!(line["host"] != SHOP.host, "{golden} has the host of another line");
-        let status = match &line["response"] {
-            Value::Null => return Ok("none".to_owned()),
-            Value::String(text) => text.clone(),
-            number => number.to_string(),
+        let address: Option<IpAddr> = line["host"].as_str().and_then(|host| host.parse().ok());
+        let is_shop = address.is_some_and(|address| address.to_canonical().to_string() == SHOP.host);
+        let source = if is_shop { SHOP } else { STRANGER };
+        let class = match &line["response"] {
+            Value::Null => "none".to_owned(),
+            Value::String(text) => format!("{}xx", text.get(..1).context("an empty status")?),
+            number => format!("{}xx", number.as_u64().context("no status")? / 100),
         };
-        Ok(format!("{}xx", status.get(..1).context("an empty status")?))
+        Ok((source.application, class))
     };
-    text.lines().map(class).collect()
+    text.lines().map(read).collect()
 }
 
 /// What stands in the objects of the bucket, by sequence number.
@@ -113,9 +116,9 @@ async fn every_packing_is_counted_or_set_aside_with_its_reason_and_none_blocks()
     let mut expected: BTreeMap<String, Vec<(&str, Vec<u8>)>> = BTreeMap::new();
     for (((_, fate), number), data) in PACKINGS.iter().zip(numbers).zip(datas) {
         match fate {
-            Fate::Counted(golden) => {
-                for class in classes(golden)? {
-                    scene.expect("UNKNOWN", &class, 1);
+            Fate::Counted(name) => {
+                for (application, class) in golden(name)? {
+                    scene.expect(application, &class, 1);
                 }
             }
             Fate::SetAside(reason) => drop(expected.insert(number, vec![(*reason, data)])),

@@ -24,6 +24,8 @@ async fn cloudwatch_is_asked_again_when_it_throttles_or_fails() -> Result<()> {
     scene.balance().await?;
     let asked = scene.cloud.to_cloudwatch.look(<[_]>::len);
     ensure!(asked >= 6, "CloudWatch was asked {asked} times");
+    let history = scene.cloud.input.history();
+    ensure!(history.iter().all(|invoked| invoked.failure.is_none()), "the function gave up: {history:?}");
     Ok(())
 }
 

@@ -93,11 +93,17 @@ async fn the_last_one_is_used_while_s3_is_away() -> Result<()> {
 /// In one test, as each of them waits for the minute that is between two looks.
 #[tokio::test]
 async fn a_running_function_takes_a_good_file_and_nothing_worse_than_it_has() -> Result<()> {
-    tokio::try_join!(
+    let (changed, broken, away) = tokio::join!(
         a_changed_one_is_used(),
         a_broken_one_is_refused_whole(),
         the_last_one_is_used_while_s3_is_away()
-    )?;
+    );
+    let failures: Vec<String> = [changed, broken, away]
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"))
+        .collect();
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 

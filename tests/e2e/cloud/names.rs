@@ -7,24 +7,21 @@ use kinetail_tests::cloud::Way;
 use kinetail_tests::cloud::cloudwatch::dimensions;
 use kinetail_tests::cloud::cloudwatch::request::Dimensions;
 
-use crate::scene::{BLOG, REFERENCE, SHOP, STRANGER, Scene, line, settings};
+use crate::scene::{BLOG, REFERENCE, SHOP, STRANGER, Scene, line, many, settings};
 
 /// Different unknown sources of the attack, in records of so many lines.
 const ATTACKERS: u64 = 200_000;
 const LINES_OF_RECORD: u64 = 1_000;
 /// Known applications beside them, each with so many lines in every record.
-const APPLICATIONS: u64 = 20;
+const APPLICATIONS: u32 = 20;
 const LINES_OF_APPLICATION: u64 = 3;
 /// What no state may have.
 const STATE_LIMIT: u64 = 900_000;
 
 #[tokio::test]
 async fn an_attack_of_unknown_sources_hides_no_application_and_costs_no_metric() -> Result<()> {
-    let mut reference = "Host,ApplicationName,Contact\n".to_owned();
-    reference.extend((0..APPLICATIONS).map(|number| format!("192.0.2.{number},app-{number},\n")));
+    let (reference, known) = many(APPLICATIONS);
     let mut scene = Scene::with(settings(Way::Direct, &reference)).await?;
-    let known: Vec<String> =
-        (0..APPLICATIONS).map(|number| line(&format!("192.0.2.{number}"), 200)).collect();
     let record = |record: u64| {
         let attackers = (0..LINES_OF_RECORD).map(|place| record * LINES_OF_RECORD + place);
         let attack = attackers.map(|source| line(&format!("2001:db8:{:x}::{:x}", source >> 8, source), 404));
@@ -36,9 +33,7 @@ async fn an_attack_of_unknown_sources_hides_no_application_and_costs_no_metric()
     scene.at_start_of_window().await?;
     scene.put_records(records).await?;
     scene.expect("UNKNOWN", "4xx", ATTACKERS);
-    for number in 0..APPLICATIONS {
-        scene.expect(&format!("app-{number}"), "2xx", count * LINES_OF_APPLICATION);
-    }
+    scene.expect_many(APPLICATIONS, count * LINES_OF_APPLICATION);
     scene.balance().await?;
 
     let published = scene.cloud.cloudwatch.all();
@@ -47,7 +42,7 @@ async fn an_attack_of_unknown_sources_hides_no_application_and_costs_no_metric()
     // Requests and bytes of each application and of UNKNOWN, and those that are there but once.
     let alone = ["Lines", "LinesSetAside", "ReferenceAge", "RepeatsSkipped", "UnknownRequests"];
     let applications = series.len().checked_sub(alone.len()).context("metrics are missing")?;
-    ensure!(applications as u64 == 2 * (APPLICATIONS + 1), "there are {} series: {series:?}", series.len());
+    ensure!(applications == 2 * (APPLICATIONS as usize + 1), "there are {} series: {series:?}", series.len());
     let none = Dimensions::new();
     ensure!(alone.iter().all(|metric| series.contains(&(*metric, &none))), "{series:?}");
     ensure!(published.iter().flat_map(|datum| datum.dimensions.values()).all(|value| !value.contains(':')));

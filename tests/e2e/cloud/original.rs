@@ -10,7 +10,7 @@ use kinetail_tests::cloud::cloudwatch::dimensions;
 use kinetail_tests::cloud::{OUTPUT, Way};
 use serde_json::{Value, json};
 
-use crate::scene::{SHOP, STRANGER, Scene, line, requests, settings};
+use crate::scene::{SHOP, STRANGER, Scene, line, many, requests, settings};
 
 /// More than a `SMALLINT` holds, which bytes and counts were kept in, even if a window ends in between.
 const MANY: u64 = 70_000;
@@ -100,17 +100,12 @@ async fn the_rows_of_the_output_stream_are_json() -> Result<()> {
 /// All metrics of a batch were put in one call, however many there were.
 #[tokio::test]
 async fn a_window_has_more_metrics_than_one_call_takes() -> Result<()> {
-    const APPLICATIONS: u16 = 1_200;
-    let host = |number: u16| format!("192.0.{}.{}", number / 256, number % 256);
-    let mut reference = "Host,ApplicationName,Contact\n".to_owned();
-    reference.extend((0..APPLICATIONS).map(|number| format!("{},app-{number},\n", host(number))));
+    const APPLICATIONS: u32 = 1_200;
+    let (reference, lines) = many(APPLICATIONS);
     let mut scene = Scene::with(settings(Way::Direct, &reference)).await?;
-    let lines: Vec<String> = (0..APPLICATIONS).map(|number| line(&host(number), 200)).collect();
     // One record is in one window.
     scene.put_records(vec![lines.join("\n").into_bytes()]).await?;
-    for number in 0..APPLICATIONS {
-        scene.expect(&format!("app-{number}"), "2xx", 1);
-    }
+    scene.expect_many(APPLICATIONS, 1);
     scene.balance().await?;
     let calls = scene.cloud.to_cloudwatch.look(<[_]>::len);
     ensure!(calls >= 3, "2,400 data were put in {calls} calls");

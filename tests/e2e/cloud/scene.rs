@@ -3,6 +3,7 @@
 //! Does not know how anything is counted: who puts a line says what is to be counted of it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -68,6 +69,14 @@ pub(crate) fn settings(way: Way, reference: &str) -> Settings {
 /// A line as the agent sends it, as far as it is counted.
 pub(crate) fn line(host: &str, status: u16) -> String {
     json!({ "host": host, "response": status, "bytes": 100 }).to_string()
+}
+
+/// Applications `app-0`, `app-1` and so on, each with a host: the reference, and a line of each.
+pub(crate) fn many(applications: u32) -> (String, Vec<String>) {
+    let host = |number: u32| Ipv4Addr::from_bits(Ipv4Addr::new(192, 0, 0, 0).to_bits() + number);
+    let mut reference = "Host,ApplicationName,Contact\n".to_owned();
+    reference.extend((0..applications).map(|number| format!("{},app-{number},\n", host(number))));
+    (reference, (0..applications).map(|number| line(&host(number).to_string(), 200)).collect())
 }
 
 /// The dimensions of an application's requests of one class, by default.
@@ -136,6 +145,13 @@ impl Scene {
     /// So many lines that were put are of this application and class.
     pub(crate) fn expect(&mut self, application: &str, class: &str, count: u64) {
         *self.requests.entry(requests(application, class)).or_default() += count;
+    }
+
+    /// So many lines were put of each of [`many`].
+    pub(crate) fn expect_many(&mut self, applications: u32, count: u64) {
+        for number in 0..applications {
+            self.expect(&format!("app-{number}"), "2xx", count);
+        }
     }
 
     /// Waits until a window has begun just now, so that what is put next is in it together.

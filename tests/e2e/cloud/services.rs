@@ -9,7 +9,7 @@ use kinetail_tests::cloud::{OUTPUT, Way};
 use kinetail_tests::faults::{Entry, Fate, Mode, offered_after_acceptance};
 use kinetail_tests::wait;
 
-use crate::scene::{REFERENCE, SHOP, STRANGER, Scene, said, settings};
+use crate::scene::{REFERENCE, SHOP, STRANGER, Scene, many, said, settings};
 
 /// Time enough for some attempts, two seconds before the end of which the functions give up.
 const SHORT: Duration = Duration::from_secs(4);
@@ -43,8 +43,18 @@ async fn data_whose_answer_is_lost_count_twice_and_the_log_says_so() -> Result<(
     Ok(())
 }
 
+/// Waits until a call of the function that publishes has come to the end of its time.
+async fn gives_up(scene: &Scene) -> Result<()> {
+    match &scene.cloud.publish {
+        Some(publish) => {
+            said(publish, "could not publish every row; the service is to send the others again").await
+        }
+        None => said(&scene.cloud.aggregate, "rows of the window were not taken").await,
+    }
+}
+
 /// Everything is refused for longer than a call of a function lasts.
-async fn cloudwatch_is_away_past_the_deadline(way: Way, told: &str) -> Result<()> {
+async fn cloudwatch_is_away_past_the_deadline(way: Way) -> Result<()> {
     let mut settings = settings(way, REFERENCE);
     settings.input.function_timeout = SHORT;
     settings.output.function_timeout = SHORT;
@@ -52,8 +62,7 @@ async fn cloudwatch_is_away_past_the_deadline(way: Way, told: &str) -> Result<()
     scene.cloud.to_cloudwatch.set(Mode::Away);
     scene.put(SHOP, 200, 30).await?;
     scene.put(STRANGER, 404, 20).await?;
-    let publisher = scene.cloud.publish.as_ref().unwrap_or(&scene.cloud.aggregate);
-    said(publisher, told).await?;
+    gives_up(&scene).await?;
     ensure!(scene.cloud.cloudwatch.all().is_empty(), "CloudWatch was not away");
     scene.cloud.to_cloudwatch.set(Mode::Pass);
     scene.balance().await?;
@@ -62,27 +71,56 @@ async fn cloudwatch_is_away_past_the_deadline(way: Way, told: &str) -> Result<()
 
 #[tokio::test]
 async fn rows_that_cannot_be_published_in_time_are_published_later() -> Result<()> {
-    let told = "could not publish every row; the service is to send the others again";
-    cloudwatch_is_away_past_the_deadline(Way::OutputStream, told).await
+    cloudwatch_is_away_past_the_deadline(Way::OutputStream).await
 }
 
 #[tokio::test]
 async fn a_window_that_cannot_be_published_in_time_is_published_later() -> Result<()> {
-    cloudwatch_is_away_past_the_deadline(Way::Direct, "rows of the window were not taken").await
+    cloudwatch_is_away_past_the_deadline(Way::Direct).await
+}
+
+/// CloudWatch takes the first of several calls and is away for the others: those that it has are not put again.
+async fn part_of_the_rows_is_published_in_time(way: Way) -> Result<()> {
+    const APPLICATIONS: u32 = 1_200;
+    let (reference, lines) = many(APPLICATIONS);
+    let mut settings = settings(way, &reference);
+    settings.output.batch_size = 10_000;
+    settings.input.function_timeout = 2 * SHORT;
+    settings.output.function_timeout = 2 * SHORT;
+    let mut scene = Scene::with(settings).await?;
+    scene.cloud.to_cloudwatch.set(Mode::HoldAnswers);
+    scene.put_records(vec![lines.join("\n").into_bytes()]).await?;
+    scene.expect_many(APPLICATIONS, 1);
+    let taken = || scene.cloud.cloudwatch.all().len();
+    wait::until("CloudWatch has something", wait::LONG, async || Ok((taken() > 0).then_some(()))).await?;
+    // The answer that is held is given; the next call finds nobody.
+    scene.cloud.to_cloudwatch.set(Mode::Away);
+    gives_up(&scene).await?;
+    let first = taken();
+    ensure!(first < APPLICATIONS as usize * 2, "CloudWatch has all {first} data");
+    scene.cloud.to_cloudwatch.set(Mode::Pass);
+    scene.balance().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_of_rows_that_is_published_in_part_goes_on_with_the_rest() -> Result<()> {
+    part_of_the_rows_is_published_in_time(Way::OutputStream).await
+}
+
+#[tokio::test]
+async fn a_window_that_is_published_in_part_goes_on_with_the_rest() -> Result<()> {
+    part_of_the_rows_is_published_in_time(Way::Direct).await
 }
 
 #[tokio::test]
 async fn only_rows_that_the_output_stream_refuses_are_offered_again() -> Result<()> {
-    const APPLICATIONS: u64 = 40;
-    let mut reference = "Host,ApplicationName,Contact\n".to_owned();
-    reference.extend((0..APPLICATIONS).map(|number| format!("192.0.2.{number},app-{number},\n")));
+    const APPLICATIONS: u32 = 40;
+    let (reference, lines) = many(APPLICATIONS);
     let mut scene = Scene::with(settings(Way::OutputStream, &reference)).await?;
     scene.cloud.to_streams.set(Mode::Refuse { percent: 50 });
-    let lines = (0..APPLICATIONS).map(|number| crate::scene::line(&format!("192.0.2.{number}"), 200));
-    scene.put_records(lines.map(String::into_bytes).collect()).await?;
-    for number in 0..APPLICATIONS {
-        scene.expect(&format!("app-{number}"), "2xx", 1);
-    }
+    scene.put_records(lines.into_iter().map(String::into_bytes).collect()).await?;
+    scene.expect_many(APPLICATIONS, 1);
     scene.balance().await?;
 
     scene.cloud.to_streams.look(|requests| -> Result<()> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_kinesis::primitives::Blob;
-use kinetail_tests::cloud::mapping::settings::Start;
-use kinetail_tests::cloud::mapping::{Fault, Mapping};
+use kinetail_tests::cloud::mapping::settings::{Settings, Start};
+use kinetail_tests::cloud::mapping::{Fault, Invoked, Mapping};
 use kinetail_tests::cloud::moment::Moment;
 use kinetail_tests::cloud::{OUTPUT, Way};
 use kinetail_tests::endpoint;
@@ -87,9 +87,8 @@ async fn a_function_that_is_killed_within_a_window_forgets_no_count() -> Result<
     scene.balance().await?;
     ensure!(scene.cloud.aggregate.cold_starts() == 2, "it was not started again");
     let history = scene.cloud.input.history();
-    let windows = |range: &[kinetail_tests::cloud::mapping::Invoked]| -> BTreeSet<_> {
-        range.iter().filter_map(|invoked| invoked.window).collect()
-    };
+    let windows =
+        |range: &[Invoked]| -> BTreeSet<_> { range.iter().filter_map(|invoked| invoked.window).collect() };
     let (of_the_first, of_the_second) = history.split_at(before);
     let shared = windows(of_the_first).intersection(&windows(of_the_second)).count();
     ensure!(shared > 0, "no window had calls of both");
@@ -130,7 +129,7 @@ async fn check_start(start: impl Fn(Moment) -> Start, expected: [u64; 3]) -> Res
     wait::until("the next second", wait::LONG, async || Ok((Moment::now() >= next).then_some(()))).await?;
     put(BLOG.host).await?;
     let input = settings(Way::Direct, REFERENCE).input;
-    let input = kinetail_tests::cloud::mapping::settings::Settings { start: start(next), ..input };
+    let input = Settings { start: start(next), ..input };
     let (function, objects) = (Arc::clone(&scene.cloud.aggregate), Arc::clone(&scene.cloud.objects));
     let mapping = Mapping::start(&scene.cloud.endpoint, LATER, function, objects, input)?;
     mapping.drained(wait::LONG).await?;

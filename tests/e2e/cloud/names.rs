@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use kinetail_tests::cloud::Way;
 use kinetail_tests::cloud::cloudwatch::dimensions;
 use kinetail_tests::cloud::cloudwatch::request::Dimensions;
+use kinetail_tests::wait;
 
 use crate::scene::{BLOG, REFERENCE, SHOP, STRANGER, Scene, line, many, settings};
 
@@ -94,7 +95,7 @@ async fn applications_of_all_the_world_are_told_apart_in_ascii() -> Result<()> {
     for (host, count) in [("192.0.2.1", 3), ("192.0.2.2", 4)] {
         scene.put_records(vec![line(host, 200).into_bytes(); count]).await?;
     }
-    scene.cloud.settled(kinetail_tests::wait::LONG).await?;
+    scene.cloud.settled(wait::LONG).await?;
     let published = scene.cloud.totals()?.requests;
     let names: Vec<&String> =
         published.keys().filter_map(|dimensions| dimensions.get("Application")).collect();

@@ -12,7 +12,7 @@ use kinetail_tests::cloud::{BUCKET, INPUT, Way};
 use kinetail_tests::wait;
 use serde_json::{Value, json};
 
-use crate::scene::{SHOP, STRANGER, Scene, WINDOW, requests};
+use crate::scene::{SHOP, STRANGER, Scene, WINDOW, requests, settings};
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug)]
@@ -66,11 +66,12 @@ fn golden(name: &str) -> Result<Vec<(&'static str, String)>> {
         let address: Option<IpAddr> = line["host"].as_str().and_then(|host| host.parse().ok());
         let is_shop = address.is_some_and(|address| address.to_canonical().to_string() == SHOP.host);
         let source = if is_shop { SHOP } else { STRANGER };
-        let class = match &line["response"] {
-            Value::Null => "none".to_owned(),
-            Value::String(text) => format!("{}xx", text.get(..1).context("an empty status")?),
-            number => format!("{}xx", number.as_u64().context("no status")? / 100),
+        let status = match (line["response"].as_u64(), line["response"].as_str()) {
+            (Some(status), _) => Some(status),
+            (None, Some(text)) => Some(text.parse()?),
+            (None, None) => None,
         };
+        let class = status.map_or_else(|| "none".to_owned(), |status| format!("{}xx", status / 100));
         Ok((source.application, class))
     };
     text.lines().map(read).collect()
@@ -104,7 +105,7 @@ fn content(thing: &Value) -> Result<Vec<u8>> {
 async fn every_packing_is_counted_or_set_aside_with_its_reason_and_none_blocks() -> Result<()> {
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/records/packed"))?;
     ensure!(files.count() == PACKINGS.len(), "a file of `packed` is not in the table");
-    let mut scene = Scene::with(crate::scene::settings(Way::Direct, REFERENCE)).await?;
+    let mut scene = Scene::with(settings(Way::Direct, REFERENCE)).await?;
     let datas: Vec<Vec<u8>> = PACKINGS
         .iter()
         .map(|(name, _)| fixture(&format!("records/packed/{name}.bin")))

@@ -8,7 +8,7 @@ use kinetail_tests::cloud::{BUCKET, REFERENCE as KEY, Way};
 use kinetail_tests::wait;
 use serde_json::{Value, json};
 
-use crate::scene::{BLOG, REFERENCE, SHOP, STRANGER, Scene, Source, said, settings};
+use crate::scene::{BLOG, REFERENCE, SHOP, STRANGER, Scene, Source, line, requests, said, settings};
 
 /// The stranger has an application now.
 const CHANGED: &str = "Host,ApplicationName,Contact\n192.0.2.1,shop,ops\n2001:db8::/64,blog,press\n\
@@ -23,7 +23,7 @@ const LOOKED_AGAIN: Duration = Duration::from_secs(120);
 async fn put_until(scene: &mut Scene, source: Source, is_over: impl Fn(&Scene) -> bool) -> Result<usize> {
     let mut lines = 0;
     wait::until("the reference was looked at again", LOOKED_AGAIN, async || {
-        scene.put_records(vec![crate::scene::line(source.host, 200).into_bytes()]).await?;
+        scene.put_records(vec![line(source.host, 200).into_bytes()]).await?;
         lines += 1;
         scene.cloud.settled(wait::LONG).await?;
         Ok(is_over(scene).then_some(()))
@@ -46,7 +46,7 @@ async fn begun() -> Result<Scene> {
 async fn a_changed_one_is_used() -> Result<()> {
     let mut scene = begun().await?;
     scene.cloud.objects.put(BUCKET, KEY, CHANGED);
-    let forum = crate::scene::requests("forum", "2xx");
+    let forum = requests("forum", "2xx");
     let sum = |scene: &Scene| scene.cloud.cloudwatch.sum("Requests", &forum);
     let lines = put_until(&mut scene, STRANGER, |scene| sum(scene) > 0.0).await?;
     // All of them but the last were counted before the look.
@@ -142,9 +142,9 @@ async fn check_join(field: &str, value: &str, application: &str) -> Result<()> {
     let mut settings = settings(Way::Direct, reference);
     settings.variables.insert("JOIN_FIELD".to_owned(), field.to_owned());
     let mut scene = Scene::with(settings).await?;
-    let mut line = json!({ "host": "198.51.100.7", "response": 200 });
-    line[field] = Value::from(value);
-    scene.put_records(vec![line.to_string().into_bytes(); 3]).await?;
+    let mut proxied = json!({ "host": "198.51.100.7", "response": 200 });
+    proxied[field] = Value::from(value);
+    scene.put_records(vec![proxied.to_string().into_bytes(); 3]).await?;
     scene.expect(application, "2xx", 3);
     // The field is not there.
     scene.put(STRANGER, 404, 2).await?;

@@ -9,13 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use kinetail_tests::binary;
 use kinetail_tests::cloud::cloudwatch::dimensions;
 use kinetail_tests::cloud::cloudwatch::request::Dimensions;
-use kinetail_tests::cloud::mapping::Fault;
-use kinetail_tests::cloud::mapping::Invoked;
 use kinetail_tests::cloud::mapping::plan::Call;
+use kinetail_tests::cloud::mapping::{Fault, Invoked};
 use kinetail_tests::cloud::moment::Moment;
 use kinetail_tests::cloud::runtime::Function;
 use kinetail_tests::cloud::{Cloud, INPUT, Settings, Totals, Way};
@@ -136,7 +135,7 @@ impl Scene {
             let answer = self.client.put_records().stream_name(INPUT).set_records(Some(request));
             let answer = answer.send().await?;
             ensure!(answer.failed_record_count() == Some(0), "the stream refuses records");
-            let number = |record: aws_sdk_kinesis::types::PutRecordsResultEntry| record.sequence_number;
+            let number = |record: PutRecordsResultEntry| record.sequence_number;
             numbers.extend(answer.records.into_iter().filter_map(number));
         }
         Ok(numbers)

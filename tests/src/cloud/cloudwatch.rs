@@ -80,6 +80,12 @@ impl CloudWatch {
         Ok(CloudWatch { address, shared, _server: server })
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What `AWS_ENDPOINT_URL_CLOUDWATCH` would be.
     #[must_use]
     pub fn url(&self) -> String {

@@ -11,7 +11,7 @@
 //! - [`mapping`] reads a stream and invokes a function with what it reads, windows included;
 //! - [`objects`] stands in for S3, [`cloudwatch`] for CloudWatch; [`moment`] is the time that all of them tell.
 //!
-//! What stands in here does so because nothing else does it in this process, and each of its rules names the page of the
+//! Between the functions and what they send to stands [`crate::faults`]. What stands in here does so because nothing else does it in this process, and each of its rules names the page of the
 //! service that it is taken from. The streams are those of [`crate::endpoint`].
 
 pub mod cloudwatch;
@@ -28,6 +28,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::endpoint::{Endpoint, Throughput};
+use crate::faults::Faults;
 use cloudwatch::CloudWatch;
 use cloudwatch::request::Dimensions;
 use mapping::Mapping;
@@ -116,6 +117,10 @@ pub struct Cloud {
     pub cloudwatch: CloudWatch,
     /// Both streams.
     pub endpoint: Endpoint,
+    /// Between the functions and the streams.
+    pub to_streams: Faults,
+    /// Between the functions and CloudWatch.
+    pub to_cloudwatch: Faults,
 }
 
 /// What has arrived in CloudWatch, over all time.
@@ -144,11 +149,13 @@ impl Cloud {
         let objects = Arc::new(Objects::start()?);
         objects.put(BUCKET, REFERENCE, settings.reference);
         let cloudwatch = CloudWatch::start()?;
+        let to_streams = Faults::start(endpoint.address())?;
+        let to_cloudwatch = Faults::start(cloudwatch.address())?;
 
         let mut variables: BTreeMap<String, String> = [
-            ("AWS_ENDPOINT_URL_KINESIS", endpoint.url()),
+            ("AWS_ENDPOINT_URL_KINESIS", to_streams.url()),
             ("AWS_ENDPOINT_URL_S3", objects.url()),
-            ("AWS_ENDPOINT_URL_CLOUDWATCH", cloudwatch.url()),
+            ("AWS_ENDPOINT_URL_CLOUDWATCH", to_cloudwatch.url()),
             ("REFERENCE_BUCKET", BUCKET.to_owned()),
             ("REFERENCE_KEY", REFERENCE.to_owned()),
         ]
@@ -172,7 +179,17 @@ impl Cloud {
         let aggregate = Arc::new(Function::start(binary, "aggregate", variables)?);
         let (function, of_input) = (Arc::clone(&aggregate), Arc::clone(&objects));
         let input = Mapping::start(&endpoint, INPUT, function, of_input, settings.input)?;
-        Ok(Cloud { input, output, aggregate, publish, objects, cloudwatch, endpoint })
+        Ok(Cloud {
+            input,
+            output,
+            aggregate,
+            publish,
+            objects,
+            cloudwatch,
+            endpoint,
+            to_streams,
+            to_cloudwatch,
+        })
     }
 
     /// Waits until all that is in the input stream now has been counted and published.

@@ -1,4 +1,5 @@
-//! What the README lists is what the code has, both ways: metrics, keys, exit codes, reasons for a drop.
+//! What the README lists is what the code has, both ways: metrics, keys, exit codes, reasons for a drop; and of the cloud
+//! half metrics, variables, reasons to set something aside.
 //!
 //! In the README each list is a table whose header begins with the word for it; the first cell of a row holds the name,
 //! or several, in backticks. In the code each list is one file, whose text is read.
@@ -18,11 +19,14 @@ struct List {
     names: for<'a> fn(&Source<'a>) -> BTreeSet<&'a str>,
 }
 
-const LISTS: [List; 4] = [
+const LISTS: [List; 7] = [
     List { entry: "Metric", path: "agent/src/metrics.rs", names: metrics },
     List { entry: "Key", path: "agent/src/config/keys.rs", names: keys },
     List { entry: "Exit code", path: "agent/src/exit.rs", names: numbers_of_arms },
     List { entry: "Reason", path: "agent/src/loss.rs", names: texts_of_arms },
+    List { entry: "CloudWatch metric", path: "lambda/src/metrics/mod.rs", names: cloud_metrics },
+    List { entry: "Variable", path: "lambda/src/settings.rs", names: variables },
+    List { entry: "Set aside as", path: "lambda/src/reason.rs", names: texts_of_arms },
 ];
 
 /// What a row of the table of keys begins with: the object that the key stands in.
@@ -76,6 +80,29 @@ fn metrics<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
         rest.is_some_and(|rest| {
             !rest.is_empty() && rest.chars().all(|sign| sign.is_ascii_lowercase() || sign == '_')
         })
+    };
+    texts(source).filter(|text| is_name(text)).collect()
+}
+
+/// The texts of the arms of `Metric`.
+fn cloud_metrics<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
+    let arms = source.tokens().windows(7).filter_map(|tokens| match tokens {
+        [kind, one, two, _, three, four, name] => {
+            let is_arm =
+                [kind.text, one.text, two.text, three.text, four.text] == ["Metric", ":", ":", "=", ">"];
+            (is_arm && name.kind == Kind::Text).then_some(name.text)
+        }
+        _ => None,
+    });
+    arms.collect()
+}
+
+/// The names of variables that are for operators: the service sets those that begin with an underscore.
+fn variables<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
+    let is_name = |text: &str| {
+        text.starts_with(|sign: char| sign.is_ascii_uppercase())
+            && text.contains(|sign: char| sign.is_ascii_uppercase())
+            && text.chars().all(|sign| sign.is_ascii_uppercase() || sign == '_')
     };
     texts(source).filter(|text| is_name(text)).collect()
 }
@@ -144,9 +171,21 @@ mod tests {
 | Reason | |
 |---|---|
 | `unmatched` | no match |
+
+| CloudWatch metric | By |
+|---|---|
+| `Lines` | |
+
+| Variable | |
+|---|---|
+| `NAMESPACE` | |
+
+| Set aside as | |
+|---|---|
+| `not-json` | |
 ";
 
-    const CODE: [(&str, &str); 4] = [
+    const CODE: [(&str, &str); 7] = [
         ("agent/src/metrics.rs", "const A: &str = \"kinetail_lines_dropped_total\";"),
         (
             "agent/src/config/keys.rs",
@@ -154,6 +193,12 @@ mod tests {
         ),
         ("agent/src/exit.rs", "match exit { Exit::Misconfigured => 78 }"),
         ("agent/src/loss.rs", "match reason { Reason::Unmatched => \"unmatched\" }"),
+        (
+            "lambda/src/metrics/mod.rs",
+            "match a { Metric::Lines => \"Lines\", Dimension::Code => \"Code\", Metric::Lines => Unit::Count }",
+        ),
+        ("lambda/src/settings.rs", "given(\"NAMESPACE\"); given(\"_HANDLER\"); \"Code\"; \"must be\""),
+        ("lambda/src/reason.rs", "match reason { Reason::NotJson => \"not-json\" }"),
     ];
 
     /// What is found when `text` stands at `path` in a tree that is otherwise in order.
@@ -211,6 +256,26 @@ mod tests {
             &[
                 "README.md: Reason `refused` has no row",
                 "README.md: Reason `unmatched` is not in agent/src/loss.rs",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_the_functions_publish_and_take_is_the_same_in_both_places() {
+        check(
+            "lambda/src/metrics/mod.rs",
+            "match metric { Metric::Bytes => \"Bytes\" }",
+            &[
+                "README.md: CloudWatch metric `Bytes` has no row",
+                "README.md: CloudWatch metric `Lines` is not in lambda/src/metrics/mod.rs",
+            ],
+        );
+        check(
+            "lambda/src/settings.rs",
+            "given(\"DIMENSIONS\")",
+            &[
+                "README.md: Variable `DIMENSIONS` has no row",
+                "README.md: Variable `NAMESPACE` is not in lambda/src/settings.rs",
             ],
         );
     }

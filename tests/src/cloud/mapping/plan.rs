@@ -193,8 +193,10 @@ impl Plan {
                 self.drop_front(done);
                 self.keep(state, Call::Middle);
                 let records = segment.records.saturating_sub(done);
-                // To go on from the record named is a bisection, which uses up no retry.
-                let attempts = if self.settings.bisects { segment.attempts } else { segment.attempts + 1 };
+                // To go on from the record named is a bisection, which uses up no retry; where the first is named, nothing
+                // is cut off, and all of it comes again as it was.
+                let is_bisected = self.settings.bisects && done > 0;
+                let attempts = if is_bisected { segment.attempts } else { segment.attempts + 1 };
                 self.again(Segment { records, attempts, ..segment }, now)
             }
             Verdict::Failed(_) if self.settings.bisects && segment.records > 1 => {

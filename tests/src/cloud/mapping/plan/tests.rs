@@ -223,6 +223,18 @@ fn a_batch_goes_on_from_the_record_that_is_named() {
 }
 
 #[test]
+fn where_the_first_record_is_named_the_same_batch_comes_again_with_the_state_of_the_answer() {
+    let mut plan = plan(Settings { bisects: true, retries: Some(1), ..windowed() });
+    read(&mut plan, &[(1, 0), (2, 0)], 6);
+    let first = r#"{"state":{"n":1},"batchItemFailures":[{"itemIdentifier":"1"}]}"#;
+    assert_eq!(next(&mut plan, 10), "1,2 w0 {} Final");
+    assert!(answer(&mut plan, 10, first).is_none());
+    assert_eq!(next(&mut plan, 20), r#"1,2 w0 {"n":1} Final"#);
+    // It uses up attempts, or it would come for ever.
+    assert!(answer(&mut plan, 20, first).is_some());
+}
+
+#[test]
 fn a_bisected_batch_finds_the_poison_and_loses_nothing_else() {
     let mut plan = plan(Settings { bisects: true, batch_size: 4, ..windowed() });
     read(&mut plan, &[(1, 0), (2, 0), (3, 0), (4, 0)], 6);

@@ -4,14 +4,20 @@
 //! shard: an iterator kept open while others write may step over a record that was numbered early and stored late.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use ferrokinesis::store::StoreOptions;
+use tokio::sync::Mutex;
 
 use crate::background::Background;
+use crate::cloud::moment::Moment;
 use crate::wait;
 
 /// The region of all that is local.
@@ -46,7 +52,9 @@ pub struct Endpoint {
 pub struct Stored {
     /// The shard it is in.
     pub shard: String,
-    /// What decided that.
+    /// When the stream took it.
+    pub arrived: Moment,
+    /// What decided the shard.
     pub partition_key: String,
     /// The payload.
     pub data: Vec<u8>,
@@ -70,6 +78,7 @@ impl Endpoint {
         };
         let server = Background::start("endpoint", async move {
             let (app, _store) = ferrokinesis::create_app(options);
+            let app = app.layer(middleware::from_fn_with_state(Arc::default(), one_at_a_time));
             let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
             // Ends only if it cannot accept any more, which whoever uses it will see.
             ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await.unwrap_or_default();
@@ -126,14 +135,25 @@ impl Endpoint {
                 break;
             }
             place = answer.next_shard_iterator;
-            records.extend(answer.records.into_iter().map(|record| Stored {
-                shard: shard.to_owned(),
-                partition_key: record.partition_key.unwrap_or_default(),
-                data: record.data.into_inner(),
-            }));
+            for record in answer.records {
+                let arrived = record.approximate_arrival_timestamp.context("a record without arrival")?;
+                records.push(Stored {
+                    shard: shard.to_owned(),
+                    arrived: Moment::from_millis(u64::try_from(arrived.to_millis()?)?),
+                    partition_key: record.partition_key.unwrap_or_default(),
+                    data: record.data.into_inner(),
+                });
+            }
         }
         Ok(())
     }
+}
+
+/// Serves a request when the one before it is done with. The emulator (0.7.0) waits for the records of a shard while it
+/// holds a lock of the whole stream, for which others block the only thread: with two requests at once it may stand still.
+async fn one_at_a_time(State(turn): State<Arc<Mutex<()>>>, request: Request, next: Next) -> Response {
+    let _turn = turn.lock().await;
+    next.run(request).await
 }
 
 /// An SDK client that talks to `address` only.

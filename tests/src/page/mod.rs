@@ -137,8 +137,10 @@ pub struct AgentData {
 pub struct CloudData {
     /// Requests counted in CloudWatch.
     pub counted: u64,
-    /// Lines recognised as repeats and not counted again.
+    /// Lines that came twice and were recognised, so that they were not counted again.
     pub repeats_skipped: u64,
+    /// Lines that came twice and were counted again, as far as that is known.
+    pub repeats_counted: u64,
     /// Lines that could not be counted.
     pub set_aside: u64,
 }
@@ -234,8 +236,13 @@ impl AgentData {
 
 impl CloudData {
     fn to_json(&self) -> Value {
-        let CloudData { counted, repeats_skipped, set_aside } = self;
-        json!({ "counted": counted, "repeatsSkipped": repeats_skipped, "setAside": set_aside })
+        let CloudData { counted, repeats_skipped, repeats_counted, set_aside } = self;
+        json!({
+            "counted": counted,
+            "repeatsSkipped": repeats_skipped,
+            "repeatsCounted": repeats_counted,
+            "setAside": set_aside,
+        })
     }
 }
 

@@ -76,10 +76,10 @@ impl Subject {
 
     fn name(self) -> &'static str {
         match self {
-            Subject::UnknownSources => "Requests of unknown sources",
-            Subject::LargestShare => "Largest share of one application",
+            Subject::UnknownSources => "Unknown sources",
+            Subject::LargestShare => "Largest share",
             Subject::NoData => "No data",
-            Subject::SetAside => "Lines set aside",
+            Subject::SetAside => "Set aside",
         }
     }
 
@@ -124,10 +124,13 @@ impl Subject {
         let newest = series.range(..now).next_back().map_or(0.0, |(_, statistics)| statistics.sum);
         let reason = match self {
             Subject::UnknownSources => {
-                format!("{newest} in the newest window; fires above {}", alarm.threshold)
+                format!("{newest} requests in the newest window; fires above {}", alarm.threshold)
             }
             Subject::LargestShare => {
-                format!("{newest:.0} % in the newest window; fires above {} %", alarm.threshold)
+                format!(
+                    "{newest:.0} % of one application in the newest window; fires above {} %",
+                    alarm.threshold
+                )
             }
             Subject::NoData => format!("{newest} lines in the newest window; fires after 3 without any"),
             Subject::SetAside => format!("{newest} in the newest window; fires above {}", alarm.threshold),

@@ -187,9 +187,8 @@ mod tests {
             datum("Lateness", nothing(), 5, 2.0),
             datum("Lateness", nothing(), 5, 1.0),
         ];
-        let windows = windows(&published).unwrap();
+        let [first, second] = <[WindowData; 2]>::try_from(windows(&published).unwrap()).unwrap();
         let shop = BTreeMap::from([("2xx".to_owned(), 7), ("5xx".to_owned(), 1)]);
-        let [first, second] = &windows[..] else { panic!("{windows:?}") };
         assert_eq!((first.start_millis, second.start_millis), (5000, 10_000));
         assert_eq!(first.applications, BTreeMap::from([("shop".to_owned(), shop)]));
         assert_eq!(first.unknown, BTreeMap::from([("4xx".to_owned(), 2)]));

@@ -340,7 +340,7 @@ mod tests {
                 memory_mib: 15.5,
                 cpu: Duration::from_millis(1_500),
             },
-            cloud: CloudData { counted: 7, repeats_skipped: 8, set_aside: 9 },
+            cloud: CloudData { counted: 7, repeats_skipped: 8, repeats_counted: 77, set_aside: 9 },
             alarms: vec![AlarmData {
                 name: "unknown sources".to_owned(),
                 state: AlarmState::InsufficientData,
@@ -366,7 +366,7 @@ mod tests {
                     "written": 1, "read": 2, "acked": 3, "dropped": 4, "unacked": 5,
                     "lagBytes": 6, "oldestSeconds": 0.25, "memoryMiB": 15.5, "cpuSeconds": 1.5,
                 },
-                "cloud": { "counted": 7, "repeatsSkipped": 8, "setAside": 9 },
+                "cloud": { "counted": 7, "repeatsSkipped": 8, "repeatsCounted": 77, "setAside": 9 },
                 "alarms": [{
                     "name": "unknown sources", "state": "INSUFFICIENT_DATA", "since": 4, "reason": "none",
                 }],

@@ -306,16 +306,24 @@ async fn a_demo_that_answers_no_more_is_named_and_its_end_is_judged() -> Result<
         .until("the silence is named", "find('#state').textContent.startsWith('No answer since 10:00:15')")
         .await?;
 
-    for (counted, verdict) in [
-        (90, "✓ Over. Every line written is counted once, or named as dropped or set aside."),
-        (89, "✗ Over. 1 line is missing."),
-        (92, "✗ Over. 2 lines are counted too many."),
+    for (counted, repeats, verdict) in [
+        (90, 0, "✓ Over. Every line written is counted once, or named as dropped or set aside."),
+        (
+            93,
+            3,
+            "✓ Over. Every line written is counted once, or named as dropped or set aside. \
+             3 repeats are counted beside them.",
+        ),
+        (89, 0, "✗ Over. 1 line is missing."),
+        (92, 1, "✗ Over. 1 line is counted too many."),
+        (92, 0, "✗ Over. 2 lines are counted too many."),
     ] {
         let mut served = data(3, 2);
         served.agent.written = 100;
         served.agent.dropped = 4;
         served.cloud.set_aside = 6;
         served.cloud.counted = counted;
+        served.cloud.repeats_counted = repeats;
         served.is_over = true;
         let mut shown = Shown::open(served).await?;
         ensure!(shown.text("#verdict")? == verdict, "{}", shown.text("#verdict")?);

@@ -152,12 +152,12 @@ fn to_be_counted(records: &[Stored], path: &Path) -> Result<u64> {
     let mut file = BufWriter::new(File::create(path)?);
     for record in records {
         let (says_place, number) = origin(record)?;
-        let window = u128::from(record.arrived) / WINDOW.as_millis();
+        let window = record.arrived.floor(WINDOW);
         if says_place && !seen.insert((&record.shard, window, number)) {
             skipped += 1;
             continue;
         }
-        write!(file, "{}\t", record.arrived)?;
+        write!(file, "{}\t", record.arrived.to_millis())?;
         file.write_all(&record.data)?;
     }
     file.flush()?;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
@@ -18,6 +17,7 @@ use ferrokinesis::store::StoreOptions;
 use tokio::sync::RwLock;
 
 use crate::background::Background;
+use crate::cloud::moment::Moment;
 use crate::wait;
 
 /// The region of all that is local.
@@ -52,10 +52,10 @@ pub struct Endpoint {
 pub struct Stored {
     /// The shard it is in.
     pub shard: String,
-    /// What decided that.
+    /// When the stream took it; the emulator knows whole seconds.
+    pub arrived: Moment,
+    /// What decided the shard.
     pub partition_key: String,
-    /// When the stream took it, in milliseconds since the epoch; the emulator knows whole seconds.
-    pub arrived: u64,
     /// The payload.
     pub data: Vec<u8>,
 }
@@ -163,12 +163,15 @@ impl Endpoint {
                 break;
             }
             place = answer.next_shard_iterator;
-            records.extend(answer.records.into_iter().map(|record| Stored {
-                shard: shard.to_owned(),
-                partition_key: record.partition_key.unwrap_or_default(),
-                arrived: arrived(record.approximate_arrival_timestamp),
-                data: record.data.into_inner(),
-            }));
+            for record in answer.records {
+                let arrived = record.approximate_arrival_timestamp.context("a record without arrival")?;
+                records.push(Stored {
+                    shard: shard.to_owned(),
+                    arrived: Moment::from_millis(u64::try_from(arrived.to_millis()?)?),
+                    partition_key: record.partition_key.unwrap_or_default(),
+                    data: record.data.into_inner(),
+                });
+            }
         }
         Ok(())
     }
@@ -194,10 +197,6 @@ async fn one_reads_or_many_write(
         let _together = lock.read().await;
         next.run(request).await
     }
-}
-
-fn arrived(moment: Option<DateTime>) -> u64 {
-    moment.and_then(|moment| u64::try_from(moment.to_millis().ok()?).ok()).unwrap_or_default()
 }
 
 /// An SDK client that talks to `address` only.

@@ -56,6 +56,15 @@ impl Metrics {
         whole(series, value)
     }
 
+    /// The number of one series, such as `kinetail_oldest_undelivered_seconds`, which need not be whole.
+    ///
+    /// # Errors
+    /// If there is no such series.
+    pub fn number(&self, series: &str) -> Result<f64> {
+        let value = self.samples.get(series).with_context(|| format!("the agent publishes no `{series}`"))?;
+        value.parse().with_context(|| format!("`{series}` is `{value}`, no number"))
+    }
+
     /// The books of the agent itself: every line read is acked, dropped with a reason, or still on its way.
     ///
     /// # Errors
@@ -103,6 +112,13 @@ mod tests {
     fn one_label_is_found_by_its_text() {
         let metrics = Metrics::parse(TEXT).unwrap();
         assert_eq!(metrics.one("kinetail_lines_dropped_total{reason=\"refused\"}").unwrap(), 1);
+    }
+
+    #[test]
+    fn a_number_need_not_be_whole() {
+        let metrics = Metrics::parse(TEXT).unwrap();
+        assert_eq!(metrics.number("kinetail_oldest_undelivered_seconds").ok(), Some(0.25));
+        assert_eq!(metrics.number("kinetail_oldest").ok(), None);
     }
 
     #[test]

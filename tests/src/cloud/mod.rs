@@ -228,12 +228,16 @@ impl Cloud {
     }
 }
 
+/// A sum of CloudWatch as the count that it is.
+///
+/// # Errors
+/// If it is none.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "it is whole and within what a float counts one by one"
 )]
-fn whole(sum: f64) -> Result<u64> {
+pub fn whole(sum: f64) -> Result<u64> {
     ensure!(sum.fract().abs() < f64::EPSILON && (0.0..9e15).contains(&sum), "{sum} is no count");
     Ok(sum as u64)
 }

@@ -137,8 +137,10 @@ pub struct AgentData {
 pub struct CloudData {
     /// Requests counted in CloudWatch.
     pub counted: u64,
-    /// Lines recognised as repeats and not counted again.
+    /// Lines that came twice and were recognised, so that they were not counted again.
     pub repeats_skipped: u64,
+    /// Lines that came twice and were counted again, as far as that is known.
+    pub repeats_counted: u64,
     /// Lines that could not be counted.
     pub set_aside: u64,
 }
@@ -234,8 +236,13 @@ impl AgentData {
 
 impl CloudData {
     fn to_json(&self) -> Value {
-        let CloudData { counted, repeats_skipped, set_aside } = self;
-        json!({ "counted": counted, "repeatsSkipped": repeats_skipped, "setAside": set_aside })
+        let CloudData { counted, repeats_skipped, repeats_counted, set_aside } = self;
+        json!({
+            "counted": counted,
+            "repeatsSkipped": repeats_skipped,
+            "repeatsCounted": repeats_counted,
+            "setAside": set_aside,
+        })
     }
 }
 
@@ -333,7 +340,7 @@ mod tests {
                 memory_mib: 15.5,
                 cpu: Duration::from_millis(1_500),
             },
-            cloud: CloudData { counted: 7, repeats_skipped: 8, set_aside: 9 },
+            cloud: CloudData { counted: 7, repeats_skipped: 8, repeats_counted: 77, set_aside: 9 },
             alarms: vec![AlarmData {
                 name: "unknown sources".to_owned(),
                 state: AlarmState::InsufficientData,
@@ -359,7 +366,7 @@ mod tests {
                     "written": 1, "read": 2, "acked": 3, "dropped": 4, "unacked": 5,
                     "lagBytes": 6, "oldestSeconds": 0.25, "memoryMiB": 15.5, "cpuSeconds": 1.5,
                 },
-                "cloud": { "counted": 7, "repeatsSkipped": 8, "setAside": 9 },
+                "cloud": { "counted": 7, "repeatsSkipped": 8, "repeatsCounted": 77, "setAside": 9 },
                 "alarms": [{
                     "name": "unknown sources", "state": "INSUFFICIENT_DATA", "since": 4, "reason": "none",
                 }],

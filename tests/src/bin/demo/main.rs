@@ -1,48 +1,68 @@
 //! The whole system on one machine, for a newcomer: a log that is written and rotated, the agent that ships it and is
-//! killed on the way, a stream that is read back, and the balance.
+//! killed on the way, the functions that count what arrives, CloudWatch, a page that shows all of it, and the balance.
+//!
+//! ```text
+//!   replay ─▶ access_log ─▶ agent ─▶ stream ─▶ aggregate ─▶ stream ─▶ publish ─▶ CloudWatch
+//!                  └──────────┴──────────┴───────────┴──────────┴─────────────┴─▶ board, account
+//! ```
 //!
 //! - [`replay`] makes lines with today's time out of an access log, each with a number to know it by;
-//! - [`show`] shows how far it is, on a terminal in one line that changes.
+//! - [`stage`] is all that runs;
+//! - [`board`] keeps the page up to date, with [`sources`] and [`alarms`];
+//! - [`show`] shows how far it is, on a terminal in one line that changes;
+//! - [`account`] is the balance in the end, with [`join`] to know whose a line is.
 //!
-//! Everything is on loopback and in a temporary directory. Exit code 0 only if nothing is missing and no more came twice
-//! than the agent had said.
+//! Everything is on loopback and in a temporary directory. Exit code 0 only if nothing is missing, no more came twice
+//! than the agent had said, and CloudWatch has exactly what the stream has, per application.
 
 #![expect(clippy::print_stdout, reason = "the demo speaks to a person")]
 
+mod account;
+mod alarms;
+mod board;
+mod join;
 mod replay;
 mod show;
+mod sources;
+mod stage;
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use kinetail_tests::agent::Agent;
 use kinetail_tests::binary;
-use kinetail_tests::books::{Balance, Books};
-use kinetail_tests::crash;
-use kinetail_tests::endpoint::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Throughput};
-use kinetail_tests::scene::{STREAM, Scene};
+use kinetail_tests::cloud::{INPUT, OUTPUT};
+use kinetail_tests::endpoint::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
 use kinetail_tests::wait;
-use kinetail_tests::writer::{Load, Writer};
-use serde_json::json;
+use kinetail_tests::writer::Writer;
+use tokio::time::sleep;
 
+use crate::account::Account;
+use crate::board::Board;
+use crate::join::Join;
 use crate::replay::Replay;
 use crate::show::Show;
+use crate::stage::{LOG, Stage};
 
-/// Lines written in a second.
-const RATE: u32 = 4000;
 /// Between two things that happen to the log or the agent.
-const PHASE: Duration = Duration::from_secs(3);
+const PHASE: Duration = Duration::from_secs(5);
 
-/// Ships an access log to a Kinesis stream on this machine, kills the agent on the way, and counts what arrived.
+/// Ships an access log to a Kinesis stream on this machine, kills the agent on the way, counts what arrives in windows,
+/// and shows all of it.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// An access log of your own, common or combined, to be replayed with today's times.
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// Keep the agent and the stream running at the end, until Ctrl-C.
+    /// Whose hosts those in the log are: a CSV with the columns Host, `ApplicationName` and Contact.
+    #[arg(long, value_name = "PATH")]
+    reference: Option<PathBuf>,
+    /// Keep everything running at the end, until Ctrl-C.
     #[arg(long)]
     keep: bool,
 }
@@ -50,104 +70,132 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/logs/access.log");
-    let replay = Replay::load(arguments.file.as_deref().unwrap_or(&sample))?;
-    println!("replaying {replay}");
-    println!("building the agent");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    let replay = Replay::load(&arguments.file.unwrap_or_else(|| fixtures.join("logs/access.log")))?;
+    let reference = arguments.reference.unwrap_or_else(|| fixtures.join("reference/access.csv"));
+    let reference = fs::read_to_string(&reference)
+        .with_context(|| format!("failed to read `{}`", reference.display()))?;
+    let join = Join::read(&reference)?;
+    let replayed = replay.to_string();
+    println!("building the agent and the functions");
     binary::agent()?;
 
-    let option = json!({ "optionName": "LOGTOJSON", "logFormat": replay.format() });
-    let scene = Scene::new(Throughput::Unlimited, 2).await?;
-    let scene = scene.on(|host| host.with_flow("access_log*", json!({ "dataProcessingOptions": [option] })));
-    let mut agent = scene.host.start()?;
-    println!("agent.json is {}", scene.host.config().display());
+    let stage = Stage::start(replay, &reference).await?;
+    let mut board = Board::start(&stage)?;
+    println!("open {}", board.url());
+    println!("replaying {replayed}");
 
-    let writer = Writer::of(scene.host.log("access_log"), move |number| replay.line(number))?;
-    let load = Load::start(writer, RATE);
-    let mut show = Show::new();
-    show.during(PHASE, &scene, &load, &agent).await?;
-    load.with(|writer| writer.rotate("access_log.1"))?;
-    show.say("rotated: access_log is access_log.1 now, and there is a new access_log")?;
-    show.during(PHASE, &scene, &load, &agent).await?;
-
-    show.say("killing the agent with SIGKILL; the log goes on")?;
-    let bound = crash::kill_at_published_bound(&scene.host, &scene.faults, agent).await?;
-    agent = scene.host.start()?;
-    show.say(&format!("started it again; it had published that a crash repeats up to {bound} records"))?;
-    show.during(PHASE, &scene, &load, &agent).await?;
-    load.with(|writer| writer.rotate("access_log.2"))?;
-    show.say("rotated once more")?;
-    show.during(PHASE, &scene, &load, &agent).await?;
-    let writer = load.stop().await?;
-    show.say("the log is complete; waiting for the rest")?;
-
-    let balance = deliver(&scene, writer.count()).await?;
-    let is_good = tell(&scene, &balance, bound, &agent).await?;
+    let show = Show::new();
+    let (writer, bound) = tokio::select! {
+        run = run(&stage, &show) => run?,
+        never = watch(&stage, &mut board, &show) => match never? {},
+    };
+    let stored = stage.cloud.endpoint.read(INPUT).await?;
+    let account = Account::of(writer.written(), &stored, &join, bound, stage.cloud.totals()?)?;
+    board.note_repeats(account.repeats_counted());
+    refresh(&stage, &mut board, &show).await?;
+    let is_good = tell(&account, &stage, &board, &show)?;
     if arguments.keep {
-        keep(&scene).await?;
+        invite(&stage, &board);
+        tokio::select! {
+            stopped = tokio::signal::ctrl_c() => stopped.context("failed to wait for Ctrl-C")?,
+            never = watch_alarms(&stage, &mut board, &show) => match never? {},
+        }
     }
-    agent.stop().await?;
+    board.end().await;
+    stage.stop().await?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Waits until the agent says that nothing is left, and reads the stream back; as it is, if something is missing still.
-async fn deliver(scene: &Scene, written: u64) -> Result<Balance> {
-    let mut last = Balance::default();
+/// What happens, from the first line written to the last one counted. What was written comes back, and how many records
+/// the agent had published that the kill would repeat.
+async fn run(stage: &Stage, show: &Show) -> Result<(Writer, u64)> {
+    sleep(PHASE).await;
+    stage.rotate("access_log.1")?;
+    show.say("rotated: access_log is access_log.1 now, and there is a new access_log")?;
+    sleep(PHASE).await;
+
+    show.say("killing the agent with SIGKILL; the log goes on")?;
+    let bound = stage.crash().await?;
+    show.say(&format!("started it again; it had published that a crash repeats up to {bound} records"))?;
+    sleep(PHASE).await;
+    stage.rotate("access_log.2")?;
+    show.say("rotated once more")?;
+    sleep(PHASE).await;
+    let writer = stage.finish().await?;
+    show.say("the log is complete; waiting for the rest")?;
+
+    deliver(stage, &writer).await?;
+    stage.cloud.settled(wait::LONG).await?;
+    Ok((writer, bound))
+}
+
+/// Waits until every line is in the stream. In vain or not, the account says it.
+async fn deliver(stage: &Stage, writer: &Writer) -> Result<()> {
+    let expected: BTreeSet<&[u8]> = writer.written().filter_map(replay::number).collect();
     let arrived = wait::until("every line has arrived", wait::LONG / 2, async || {
-        let metrics = scene.host.metrics()?.context("the agent publishes nothing")?;
-        if metrics.sum("kinetail_unacked_records")? + metrics.sum("kinetail_lag_bytes")? > 0 {
+        // The stream is read only when the agent says that nothing is left to do: it is costly.
+        if !stage.is_idle()? {
             return Ok(None);
         }
-        let payloads = scene.payloads().await?;
-        let numbers = |payload: &Vec<u8>| replay::number(payload).unwrap_or(payload).to_vec();
-        let delivered: Vec<Vec<u8>> = payloads.iter().map(numbers).collect();
-        let expected: Vec<Vec<u8>> = (0..written).map(|number| number.to_string().into_bytes()).collect();
-        let books = Books::of(expected.iter().map(Vec::as_slice));
-        last = books.against(delivered.iter().map(Vec::as_slice)).balance();
-        Ok((last.missing == 0).then_some(()))
+        let stored = stage.cloud.endpoint.read(INPUT).await?;
+        let delivered = stored.iter().map(account::number).collect();
+        Ok(expected.is_subset(&delivered).then_some(()))
     });
-    // In vain or not, the balance says it.
     arrived.await.unwrap_or_default();
-    Ok(last)
+    Ok(())
 }
 
-/// Prints the balance; whether it is as promised.
-async fn tell(scene: &Scene, balance: &Balance, bound: u64, agent: &Agent) -> Result<bool> {
-    let Balance { written, delivered, missing, repeated, foreign, .. } = balance;
-    let mut shards = std::collections::BTreeMap::new();
-    for record in scene.endpoint.read(STREAM).await? {
-        *shards.entry(record.shard).or_insert(0) += 1;
+/// Keeps the page and the terminal up to date.
+async fn watch(stage: &Stage, board: &mut Board, show: &Show) -> Result<Infallible> {
+    loop {
+        show.pause().await;
+        refresh(stage, board, show).await?;
+        show.numbers(&board.data(), stage.accepted())?;
     }
-    println!();
-    for (shard, records) in shards {
-        println!("  {shard}  {records:>9}");
+}
+
+/// Keeps the page up to date, and says of alarms what becomes of them.
+async fn watch_alarms(stage: &Stage, board: &mut Board, show: &Show) -> Result<Infallible> {
+    loop {
+        show.pause().await;
+        refresh(stage, board, show).await?;
     }
-    println!("  written              {written:>9}");
-    println!("  delivered            {delivered:>9}");
-    println!("  repeated             {repeated:>9}  by the kill; published before: up to {bound}");
-    println!("  missing              {missing:>9}");
-    println!();
-    let usage = agent.usage()?;
+}
+
+async fn refresh(stage: &Stage, board: &mut Board, show: &Show) -> Result<()> {
+    board.refresh(stage).await?.iter().try_for_each(|change| show.say(change))
+}
+
+/// Prints the account; whether it is as promised.
+fn tell(account: &Account, stage: &Stage, board: &Board, show: &Show) -> Result<bool> {
+    show.say("")?;
+    println!("{account}");
+    let agent = board.data().agent;
     println!(
-        "  The agent has used {:.2} s of CPU since the kill, and {:.1} MiB of memory at the most.",
-        usage.cpu_seconds, usage.memory.peak
+        "  The agent has used {:.2} s of CPU, and {:.1} MiB of memory.",
+        agent.cpu.as_secs_f64(),
+        agent.memory_mib
     );
-    let is_good = *missing == 0 && *foreign == 0 && *repeated <= bound;
-    if is_good {
-        println!("  Nothing is missing, and no more was repeated than promised.");
-    } else {
-        println!("  That is not what was promised. {balance}\n{}", scene.host.agent_log());
+    let faults = account.faults();
+    if faults.is_empty() {
+        println!("  Nothing is missing, no more was repeated than promised, and all of it is counted.");
+        return Ok(true);
     }
-    Ok(is_good)
+    println!("  That is not what was promised:");
+    faults.iter().for_each(|fault| println!("  - {fault}"));
+    println!("{}", stage.host.agent_log());
+    Ok(false)
 }
 
-/// Leaves all of it running for somebody's own client.
-async fn keep(scene: &Scene) -> Result<()> {
+/// Says where everything is, for somebody's own client.
+fn invite(stage: &Stage, board: &Board) {
     println!();
-    println!("  endpoint  {}", scene.endpoint.url());
-    println!("  stream    {STREAM} in {REGION}");
+    println!("  page      {}", board.url());
+    println!("  endpoint  {}", stage.cloud.endpoint.url());
+    println!("  streams   {INPUT} and {OUTPUT} in {REGION}");
     println!("  keys      {ACCESS_KEY_ID} / {SECRET_ACCESS_KEY}");
-    println!("  log       {}", scene.host.log("access_log").display());
-    println!("  Write to the log and read the stream with any SDK. Ctrl-C ends it.");
-    tokio::signal::ctrl_c().await.context("failed to wait for Ctrl-C")
+    println!("  log       {}", stage.host.log(LOG).display());
+    println!("  agent     {}", stage.host.config().display());
+    println!("  Write to the log, watch the page, and read the streams with any SDK. Ctrl-C ends it.");
 }

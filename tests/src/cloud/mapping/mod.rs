@@ -2,7 +2,7 @@
 //!
 //! - [`settings`] is what it is told; [`record`] a record and how an event shows it;
 //! - [`plan`] decides what is invoked with what, from [`batch`], [`windows`] and [`failure`]: all of it pure;
-//! - `reader` reads one shard.
+//! - [`reader`] reads one shard.
 //!
 //! What stands here only carries out the plan, shard by shard: one invocation at a time for each, a shard only after the
 //! shards that it was split or merged from. <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>.
@@ -13,7 +13,7 @@
 pub mod batch;
 pub mod failure;
 pub mod plan;
-mod reader;
+pub mod reader;
 pub mod record;
 pub mod settings;
 pub mod windows;

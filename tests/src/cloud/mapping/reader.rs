@@ -16,14 +16,14 @@ use super::settings::Start;
 use crate::cloud::moment::Moment;
 
 /// How long after a record one with a lower number may appear.
-pub(super) const SETTLING: Duration = Duration::from_millis(200);
+pub const SETTLING: Duration = Duration::from_millis(200);
 
 /// Records of one call at the most: the service's own limit.
 const RECORDS_PER_CALL: i32 = 10_000;
 
 /// Reads one shard.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub struct Reader {
     client: Client,
     stream: String,
     shard: String,
@@ -46,20 +46,26 @@ enum Position {
 
 /// What was read.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) records: Vec<Record>,
+pub struct Batch {
+    /// The records, in the order of the shard.
+    pub records: Vec<Record>,
     /// All that arrived before this has been given out now; none if there is more to read first.
-    pub(super) until: Option<Moment>,
+    pub until: Option<Moment>,
 }
 
 impl Reader {
-    pub(super) fn new(client: Client, stream: &str, shard: &str, start: Start) -> Reader {
+    /// Begins to read a shard of a stream.
+    #[must_use]
+    pub fn new(client: Client, stream: &str, shard: &str, start: Start) -> Reader {
         let (stream, shard) = (stream.to_owned(), shard.to_owned());
         Reader { client, stream, shard, position: Position::Start(start), seen: None }
     }
 
     /// Looks for records; none if it is too early for a second look.
-    pub(super) async fn read(&mut self) -> Result<Option<Batch>> {
+    ///
+    /// # Errors
+    /// If the stream does not answer.
+    pub async fn read(&mut self) -> Result<Option<Batch>> {
         let now = Moment::now();
         if self.seen.as_ref().is_some_and(|seen| now.since(seen.at) < SETTLING) {
             return Ok(None);

@@ -50,29 +50,32 @@ const ENVELOPE_BYTES: usize = 16 << 10;
 const HOSTS: usize = 100_000;
 /// Lines that are made; events repeat them with new sequence numbers.
 const LINES: usize = 200_000;
+/// What a record begins with.
+const HOST: &[u8] = b"{\"host\":\"";
 /// How long one call may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Sends so many of the largest events, and the end of their window.
-pub(crate) fn run(
-    agent: &Path,
-    function: &Path,
-    packing: Packing,
-    seed: u64,
-    calls: u32,
-) -> anyhow::Result<Run> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(measure(agent, function, packing, seed, calls))
+/// What the function is given to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) packing: Packing,
+    /// From how many sources.
+    pub(crate) sources: u32,
+    /// How many events are measured.
+    pub(crate) calls: u32,
+    /// Decides the lines.
+    pub(crate) seed: u64,
 }
 
-async fn measure(
-    agent: &Path,
-    binary: &Path,
-    packing: Packing,
-    seed: u64,
-    calls: u32,
-) -> anyhow::Result<Run> {
-    let lines = parsed(agent, seed)?;
+/// Sends the largest events, and the end of their window.
+pub(crate) fn run(agent: &Path, function: &Path, load: Load) -> anyhow::Result<Run> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(measure(agent, function, load))
+}
+
+async fn measure(agent: &Path, binary: &Path, load: Load) -> anyhow::Result<Run> {
+    let Load { packing, sources, calls, seed } = load;
+    let lines = from_sources(sources, parsed(agent, seed)?)?;
     let objects = Objects::start()?;
     objects.put("reference", "hosts.csv", reference(&lines)?);
     let cloudwatch = CloudWatch::start()?;
@@ -158,13 +161,28 @@ fn parsed(agent: &Path, seed: u64) -> anyhow::Result<Vec<Vec<u8>>> {
         .collect())
 }
 
-/// A reference of [`HOSTS`] rows that knows the host of every second line.
+/// The lines as they would be from so many sources: each has one of the first hosts in place of its own.
+fn from_sources(sources: u32, lines: Vec<Vec<u8>>) -> anyhow::Result<Vec<Vec<u8>>> {
+    let cut = |line: &[u8]| {
+        let host = line.strip_prefix(HOST)?;
+        Some(host.split_at(memchr::memchr(b'"', host)?)).map(|(host, rest)| (host.to_vec(), rest.to_vec()))
+    };
+    let cut: Option<Vec<(Vec<u8>, Vec<u8>)>> = lines.iter().map(|line| cut(line)).collect();
+    let cut = cut.context("a record does not begin with its host")?;
+    let sources = usize::try_from(sources)?.min(cut.len());
+    let mut random = fastrand::Rng::with_seed(0);
+    let mut choose = || cut.get(random.usize(..sources)).map(|(host, _)| host.as_slice()).unwrap_or_default();
+    Ok(cut.iter().map(|(_, rest)| [HOST, choose(), rest].concat()).collect())
+}
+
+/// A reference of [`HOSTS`] rows that knows every second source.
 fn reference(lines: &[Vec<u8>]) -> anyhow::Result<Vec<u8>> {
     let mut hosts = std::collections::BTreeSet::new();
-    for line in lines.iter().step_by(2) {
+    for line in lines {
         let record: Value = serde_json::from_slice(line).context("a record is not JSON")?;
         hosts.insert(record["host"].as_str().context("a record has no host")?.to_owned());
     }
+    let hosts: Vec<String> = hosts.into_iter().step_by(2).collect();
     let others = (0..=u32::MAX).map(|number| std::net::Ipv4Addr::from(0x0a00_0000 | number).to_string());
     let mut csv = b"Host,ApplicationName,Contact\n".to_vec();
     for (number, host) in hosts.into_iter().chain(others).take(HOSTS).enumerate() {

@@ -96,9 +96,10 @@ fn prepare<'a>(
             let watched = Duration::from_secs(u64::from(*secs));
             Box::new(move || idle::run(binary, format, seed, watched))
         }
-        What::Aggregate { packing, calls } => {
+        What::Aggregate { packing, sources, calls } => {
             let function = kinetail_tests::binary::bootstrap()?;
-            Box::new(move || aggregate::run(binary, function, *packing, seed, *calls))
+            let load = aggregate::Load { packing: *packing, sources: *sources, calls: *calls, seed };
+            Box::new(move || aggregate::run(binary, function, load))
         }
         What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
     })

@@ -51,6 +51,9 @@ pub(crate) enum What {
         /// How lines are put into records.
         #[arg(long, value_enum, default_value = "none")]
         packing: Packing,
+        /// How many sources the lines are from; half of them are in the reference.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+        sources: u32,
         /// How many calls are measured.
         #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
         calls: u32,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long most states may take. Generous, since the machine may be busy; nothing is concluded from being faster.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Looks again and again until `probe` has found something.
 ///
 /// # Errors
-/// If it found nothing within `limit`, or could not look.
+/// If it found nothing within `limit`, or could not look, or a look did not end.
 pub async fn until<T>(
     what: &str,
     limit: Duration,
@@ -22,7 +22,11 @@ pub async fn until<T>(
 ) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
-        if let Some(found) = probe().await? {
+        // A look itself may wait for somebody who does not answer any more.
+        let Ok(probed) = timeout_at(deadline + LONG, probe()).await else {
+            bail!("a look never ended while waiting until {what}");
+        };
+        if let Some(found) = probed? {
             return Ok(found);
         }
         if Instant::now() >= deadline {
@@ -35,6 +39,14 @@ pub async fn until<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_does_not_end_is_in_vain() {
+        tokio::time::pause();
+        let found =
+            until("nothing", Duration::ZERO, async || std::future::pending::<Result<Option<()>>>().await);
+        assert!(found.await.unwrap_err().to_string().contains("never ended"));
+    }
 
     #[tokio::test]
     async fn what_is_found_late_is_found() {

@@ -106,16 +106,16 @@ async fn every_packing_is_counted_or_set_aside_with_its_reason_and_none_blocks()
     let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/records/packed"))?;
     ensure!(files.count() == PACKINGS.len(), "a file of `packed` is not in the table");
     let mut scene = Scene::with(settings(Way::Direct, REFERENCE)).await?;
-    let datas: Vec<Vec<u8>> = PACKINGS
+    let payloads: Vec<Vec<u8>> = PACKINGS
         .iter()
         .map(|(name, _)| fixture(&format!("records/packed/{name}.bin")))
         .collect::<Result<_>>()?;
-    let numbers = scene.put_records(datas.clone()).await?;
+    let numbers = scene.put_records(payloads.clone()).await?;
     // Behind all of them in the only shard.
     scene.put(SHOP, 200, 10).await?;
 
     let mut expected: BTreeMap<String, Vec<(&str, Vec<u8>)>> = BTreeMap::new();
-    for (((_, fate), number), data) in PACKINGS.iter().zip(numbers).zip(datas) {
+    for (((_, fate), number), data) in PACKINGS.iter().zip(numbers).zip(payloads) {
         match fate {
             Fate::Counted(name) => {
                 for (application, class) in golden(name)? {

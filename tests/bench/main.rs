@@ -30,7 +30,7 @@ mod steady;
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -54,12 +54,7 @@ fn main() -> ExitCode {
 
 /// Measures as often as asked, and prints what came out.
 fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
-    let binary = match &options.agent {
-        Some(binary) => {
-            binary.canonicalize().with_context(|| format!("there is no agent `{}`", binary.display()))?
-        }
-        None => kinetail_tests::binary::agent()?.to_owned(),
-    };
+    let binary = chosen(options.agent.as_deref(), kinetail_tests::binary::agent)?;
     let dir = tempfile::tempdir().context("failed to make a temporary directory")?;
     let mut measure_once = prepare(options, &binary, dir.path())?;
     let mut runs = Vec::new();
@@ -71,11 +66,24 @@ fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
         runs.push(run);
     }
     let measured = match options.what {
-        What::Aggregate { .. } => kinetail_tests::binary::bootstrap()?,
-        What::Catchup(_) | What::Idle { .. } | What::Steady { .. } => &binary,
+        What::Aggregate { .. } => chosen(options.function.as_deref(), kinetail_tests::binary::bootstrap)?,
+        What::Catchup(_) | What::Idle { .. } | What::Steady { .. } => binary.clone(),
     };
-    writeln!(out, "{}\n{}", Table(&runs), size(measured, dir.path())?)?;
+    writeln!(out, "{}\n{}", Table(&runs), size(&measured, dir.path())?)?;
     Ok(())
+}
+
+/// The program that was asked for, or the one that is built.
+fn chosen(
+    given: Option<&Path>,
+    build: impl FnOnce() -> anyhow::Result<&'static Path>,
+) -> anyhow::Result<PathBuf> {
+    match given {
+        Some(path) => {
+            path.canonicalize().with_context(|| format!("there is no program `{}`", path.display()))
+        }
+        None => build().map(Path::to_owned),
+    }
 }
 
 /// Makes what the measurement needs; returns what measures once.
@@ -97,9 +105,9 @@ fn prepare<'a>(
             Box::new(move || idle::run(binary, format, seed, watched))
         }
         What::Aggregate { packing, sources, calls } => {
-            let function = kinetail_tests::binary::bootstrap()?;
+            let function = chosen(options.function.as_deref(), kinetail_tests::binary::bootstrap)?;
             let load = aggregate::Load { packing: *packing, sources: *sources, calls: *calls, seed };
-            Box::new(move || aggregate::run(binary, function, load))
+            Box::new(move || aggregate::run(binary, &function, load))
         }
         What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
     })

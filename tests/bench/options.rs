@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// The agent to measure; otherwise it is built, in the profile of this program.
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) agent: Option<PathBuf>,
+    /// The functions' program to measure; otherwise it is built likewise.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) function: Option<PathBuf>,
     /// Print one line of JSON for each run before the table.
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -1,12 +1,17 @@
 //! What becomes a name in CloudWatch: what the settings say of known applications, and never a source.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use kinetail_tests::cloud::Way;
 use kinetail_tests::cloud::cloudwatch::dimensions;
 use kinetail_tests::cloud::cloudwatch::request::Dimensions;
+use kinetail_tests::cloud::moment::Moment;
+use kinetail_tests::python;
 use kinetail_tests::wait;
+use serde_json::{Value, json};
 
 use crate::scene::{BLOG, REFERENCE, SHOP, STRANGER, Scene, line, many, settings};
 
@@ -57,6 +62,42 @@ async fn an_attack_of_unknown_sources_hides_no_application_and_costs_no_metric()
     let largest = sizes.iter().max().context("the log says no state")?;
     // The known applications alone have less than the least.
     ensure!((10_000..STATE_LIMIT).contains(largest), "states have {sizes:?} bytes");
+    Ok(())
+}
+
+/// What the dashboard and the alarms of the deployed template read, held against what `publish` has sent.
+#[tokio::test]
+async fn every_metric_that_the_template_names_is_sent() -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/templates/metrics.py");
+    let output =
+        Command::new(python::program("python")?).arg(script).env("PYTHONDONTWRITEBYTECODE", "1").output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let named: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+
+    let mut scene = Scene::new(Way::OutputStream).await?;
+    let now = Moment::now().to_millis();
+    let record =
+        json!({ "host": SHOP.host, "response": 200, "bytes": 7, "durationMicros": 1200, "time": now });
+    scene.put_records(vec![record.to_string().into_bytes()]).await?;
+    scene.expect(SHOP.application, "2xx", 1);
+    scene.balance().await?;
+
+    let published = scene.cloud.cloudwatch.all();
+    let sent: BTreeSet<(String, BTreeSet<String>)> = published
+        .into_iter()
+        .map(|datum| {
+            (format!("{} {}", datum.namespace, datum.metric), datum.dimensions.into_keys().collect())
+        })
+        .collect();
+    let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_default();
+    let own = named.iter().filter(|metric| !text(&metric["namespace"]).starts_with("AWS/"));
+    let own: BTreeSet<(String, BTreeSet<String>)> = own
+        .map(|metric| {
+            let by = metric["dimensions"].as_array().into_iter().flatten().map(text).collect();
+            (format!("{} {}", text(&metric["namespace"]), text(&metric["name"])), by)
+        })
+        .collect();
+    assert_eq!(own, sent);
     Ok(())
 }
 

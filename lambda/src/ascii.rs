@@ -1,6 +1,7 @@
 //! Names of all the world as the values of dimensions, which are ASCII. Pure.
 //!
-//! Two names that differ are two values: a name that cannot stay as it is ends in a checksum of what it was.
+//! Two names that differ are two values: a name that cannot stay as it is ends in a checksum of what it was. Only an empty
+//! name is the same as one that is `-`.
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html>.
 

@@ -11,8 +11,23 @@
 //! they fall into. The records become lines, the lines are counted in the window, and a window that ends becomes rows of
 //! the output stream, from which the metrics are made. The reply says how far the event has been dealt with.
 //!
-//! The function [`aggregate`] goes as far as the rows, [`publish`] goes on from there; without an output stream
-//! `aggregate` does both. What cannot be read is set [`aside`].
+//! The pure steps, in the order in which a line passes them:
+//!
+//! - [`event`]: what the service sends and what it takes back;
+//! - [`unpack`]: the lines inside one record;
+//! - [`request`]: what is counted of one line;
+//! - [`mod@reference`]: whose application a source is; its part `object` keeps the file current;
+//! - [`window`]: the counts of one window within a fixed size, and the state that carries them from call to call;
+//! - [`rows`]: what a window becomes;
+//! - [`metrics`]: what CloudWatch is told of rows, under names that [`mod@ascii`] can write; [`published`] remembers which.
+//!
+//! The shell around them:
+//!
+//! - [`aggregate`] goes as far as the rows, [`publish`] goes on from there; without an output stream `aggregate` does both;
+//! - [`output`], [`cloudwatch`] and [`s3`] are the services that are called; a call that fails is a [`fault`], and
+//!   [`patience`] says how long it is made again;
+//! - what cannot be read is set [`aside`], for a [`reason`];
+//! - [`runtime`] is the process: [`settings`], clients, one call after the other.
 //!
 //! It does not depend on the agent. The two are released apart, so old and new must understand each other, and shared
 //! bytes in `fixtures/` say that better than a shared type.

@@ -88,7 +88,8 @@ pub struct Publisher {
     cloudwatch: CloudWatch,
     dimensions: Vec<Dimension>,
     published: Published,
-    /// Whether CloudWatch has ever taken anything: if not, it may be the namespace or the role that it refuses.
+    /// Whether CloudWatch has ever taken anything: if not, it may be the namespace or the role that it refuses. Until then
+    /// a row that is refused alone is not set aside but left, and comes again.
     has_taken: bool,
 }
 

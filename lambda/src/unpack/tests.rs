@@ -1,16 +1,16 @@
 //! The lines of records: of those that other packers made, of our own packers' for any lines, and of any bytes.
 
+mod pack;
+
 use std::error::Error;
 use std::io::Write;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use md5::{Digest, Md5};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
 
 use super::*;
+use pack::{aggregate, field, gzip, member, sealed, zstd};
 
 macro_rules! packed {
     ($name:literal) => {
@@ -43,46 +43,6 @@ fn check_refused(data: &[u8], expected: Reason) {
 }
 
 type Pack = fn(&[u8]) -> Vec<u8>;
-
-fn gzip(data: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(data).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(data: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(data, 1).unwrap()
-}
-
-fn varint(mut number: usize) -> Vec<u8> {
-    let mut bytes = vec![];
-    while number > 0x7f {
-        bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
-        number >>= 7;
-    }
-    bytes.push(u8::try_from(number).unwrap());
-    bytes
-}
-
-/// A field of bytes.
-fn field(number: usize, bytes: &[u8]) -> Vec<u8> {
-    [&varint(number << 3 | 2), &varint(bytes.len()), bytes].concat()
-}
-
-/// A record of an aggregate.
-fn member(key: usize, data: &[u8]) -> Vec<u8> {
-    field(3, &[&[0x08], &*varint(key), &field(3, data)].concat())
-}
-
-/// A message with its magic and its checksum.
-fn sealed(message: &[u8]) -> Vec<u8> {
-    [b"\xf3\x89\x9a\xc2", message, &Md5::digest(message)].concat()
-}
-
-fn aggregate(records: &[Vec<u8>]) -> Vec<u8> {
-    let members: Vec<Vec<u8>> = records.iter().map(|data| member(0, data)).collect();
-    sealed(&[field(1, b"a"), members.concat()].concat())
-}
 
 #[test]
 fn a_record_of_lines_is_those_lines() {

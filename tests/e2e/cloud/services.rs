@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use aws_sdk_kinesis::primitives::Blob;
 use kinetail_tests::cloud::cloudwatch::Fault;
-use kinetail_tests::cloud::{OUTPUT, Way};
+use kinetail_tests::cloud::{BUCKET, OUTPUT, Way};
+use kinetail_tests::endpoint;
 use kinetail_tests::faults::{Entry, Fate, Mode, offered_after_acceptance};
 use kinetail_tests::wait;
 
@@ -148,5 +150,23 @@ async fn what_cannot_be_set_aside_is_told_in_the_log_and_holds_nothing_up() -> R
     scene.balance().await?;
     let log = scene.cloud.aggregate.log();
     ensure!(log.contains("only this line tells of it") && log.contains("no json at all"), "{log}");
+    Ok(())
+}
+
+/// Somebody writes into the output stream what is no row: it is kept, counted where the alarm looks, and blocks no row.
+#[tokio::test]
+async fn what_is_no_row_is_set_aside_and_counted_and_blocks_nothing() -> Result<()> {
+    let mut scene = Scene::new(Way::OutputStream).await?;
+    let client = endpoint::client(scene.cloud.endpoint.address());
+    let record = client.put_record().stream_name(OUTPUT).partition_key("k").data(Blob::new("no row at all"));
+    record.send().await?;
+    scene.set_aside = 1;
+    scene.put(SHOP, 200, 3).await?;
+    scene.balance().await?;
+    let keys = scene.cloud.objects.keys(BUCKET, "set-aside/publish/");
+    let [key] = keys.as_slice() else { anyhow::bail!("set aside are {keys:?}") };
+    let kept = scene.cloud.objects.get(BUCKET, key).context("the object has gone")?;
+    let kept = String::from_utf8(kept.to_vec())?;
+    ensure!(kept.contains("not-a-row") && kept.contains("no row at all"), "{kept}");
     Ok(())
 }

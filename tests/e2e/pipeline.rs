@@ -17,6 +17,7 @@ use kinetail_tests::binary;
 use kinetail_tests::cloud::cloudwatch::dimensions;
 use kinetail_tests::cloud::cloudwatch::request::Dimensions;
 use kinetail_tests::cloud::mapping::Fault;
+use kinetail_tests::cloud::moment::Moment;
 use kinetail_tests::cloud::{Cloud, INPUT, REFERENCE, Settings};
 use kinetail_tests::crash;
 use kinetail_tests::endpoint::Stored;
@@ -74,6 +75,13 @@ impl Machine {
         crash::kill_at_published_bound(&host, &faults, agent).await?;
         let agent = host.start()?;
         Ok(Machine { host, faults, agent, load })
+    }
+
+    /// Kills the agent as a window begins, so that what comes again comes within the window of what the stream has.
+    async fn kill_within_a_window(self) -> Result<Machine> {
+        let now = Moment::now();
+        self.load.run(now.floor(WINDOW).plus(WINDOW).since(now)).await;
+        self.kill().await
     }
 
     /// Writes what is missing to [`LINES`], waits until all of it is delivered, and stops the agent. Says how many
@@ -216,7 +224,7 @@ async fn a_million_lines_are_counted_and_every_repeat_is_named() -> Result<()> {
     cloud.endpoint.split_shard(INPUT, "shardId-000000000001").await?;
     cloud.input.fail_next(2, Fault::After);
     placed.load.run(PHASE).await;
-    placed = placed.kill().await?;
+    placed = placed.kill_within_a_window().await?;
     cloud.output.as_ref().context("there is an output stream")?.fail_next(1, Fault::After);
     placed.load.run(PHASE).await;
     let taken = silent.finish().await? + placed.finish().await?;

@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::position::FlowId;
 use crate::send::{Aws, AwsError, Kinesis, Sender, Stream};
 use crate::shutdown::Signals;
-use crate::source::{Bell, Change, HostNameError, Resume, Source, host_name};
+use crate::source::{Bell, Change, HostNameError, Resume, Source, System, Watch, host_name};
 use reader::{Desk, OnTheWay, Parcel, Reader};
 use report::{Reporter, Told};
 
@@ -145,7 +145,8 @@ async fn run_flows(
     let mut sources = Vec::new();
     for (index, ((flow, joint), resume)) in flows.iter().zip(&joints).zip(resumes).enumerate() {
         let (bell, metrics) = (Arc::clone(&joint.bell), Arc::clone(&joint.metrics));
-        let mut source = Source::start(flow.source.clone(), resume, bell, metrics, now);
+        let mut source =
+            Source::start(flow.source.clone(), Arc::new(System), Watch::new(bell), resume, metrics, now);
         for note in source.changes().into_iter().filter_map(note) {
             keeper.note(index, note);
         }

@@ -3,7 +3,6 @@
 //!
 //! What was not read of them is looked for under other names, and counted where it is lost. (G1)
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tokio::time::Instant;
@@ -33,12 +32,12 @@ impl Files {
         };
         let offset = known.position.offset.to_raw();
         let mut ready = Vec::new();
-        match search::find_copy(&known, self.settings.pattern.literal_prefix(), &self.table) {
+        match search::find_copy(&*self.disk, &known, self.settings.pattern.literal_prefix(), &self.table) {
             Some((path, copy)) => {
                 self.metrics.add(Metric::FilesTruncated, 1);
                 info!(file = %path.display(), from = %known.path.display(), offset,
                       "file was copied and truncated; reads the rest from its copy");
-                self.tell_cut(&path, known.size, copy.metadata.size());
+                self.tell_cut(&path, known.size, copy.stat.size);
                 let copy = self.table.admit(&path, copy, known.position, known.mark, now);
                 let in_reach = self.settings.pattern.matches(&path);
                 self.table.edit(copy, |tailed| tailed.in_reach = in_reach);
@@ -60,7 +59,7 @@ impl Files {
         let anew = anew.inspect_err(|error| self.refuse(&known.path, error)).ok()?;
         // Where it was cut in the middle, it begins with bytes that were read; how many, nothing tells.
         let was_cut =
-            first.len > 0 && evidence::read_head(&anew.file, first.len.into()).is_ok_and(|now| now == first);
+            first.len > 0 && evidence::read_head(&*anew.file, first.len.into()).is_ok_and(|now| now == first);
         if was_cut && known.position.offset != Offset::START {
             self.metrics.add(Metric::FilesReread, 1);
         }

@@ -5,13 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
 use std::io;
 use std::iter;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component as PathPart, Path, PathBuf};
 
+use crate::source::disk::{Disk, Kind, Stat};
 use crate::source::glob::{Component, GlobError};
 
 /// The endings, in any case, of files that are compressed and therefore not tailed.
@@ -215,8 +214,9 @@ pub(crate) fn is_compressed(path: &OsStr) -> bool {
 }
 
 /// Looks for the files of `pattern`.
-pub(crate) fn discover(pattern: &Pattern) -> Found {
-    let mut walk = Walk { pattern, found: Found::default(), ahead: Vec::new(), entered: BTreeSet::new() };
+pub(crate) fn discover(pattern: &Pattern, disk: &dyn Disk) -> Found {
+    let mut walk =
+        Walk { pattern, disk, found: Found::default(), ahead: Vec::new(), entered: BTreeSet::new() };
     walk.begin();
     while let Some(directory) = walk.ahead.pop() {
         walk.look_into(directory);
@@ -235,6 +235,7 @@ struct Ahead {
 /// One look at everything.
 struct Walk<'a> {
     pattern: &'a Pattern,
+    disk: &'a dyn Disk,
     found: Found,
     ahead: Vec<Ahead>,
     /// The directories that were entered, by device, inode and steps reached. A link that leads back into one of
@@ -247,21 +248,20 @@ impl Walk<'_> {
     fn begin(&mut self) {
         let prefix = self.pattern.literal_prefix();
         let prefix = if prefix.as_os_str().is_empty() { Path::new(".") } else { prefix };
-        if let Some(metadata) = self.metadata(prefix)
-            && metadata.is_dir()
+        if let Some(stat) = self.stat(prefix)
+            && stat.kind == Kind::Directory
         {
-            self.enter(prefix.to_path_buf(), &metadata, self.pattern.begin());
+            self.enter(prefix.to_path_buf(), &stat, self.pattern.begin());
             return;
         }
         let ancestors = prefix.ancestors().skip(1);
         let ancestors = ancestors.map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
-        self.found
-            .directories
-            .extend(ancestors.into_iter().find(|path| path.is_dir()).map(Path::to_path_buf));
+        let is_directory = |path: &&Path| self.disk.stat(path).is_ok_and(|stat| stat.kind == Kind::Directory);
+        self.found.directories.extend(ancestors.into_iter().find(is_directory).map(Path::to_path_buf));
     }
 
-    fn enter(&mut self, path: PathBuf, metadata: &Metadata, reached: BTreeSet<usize>) {
-        if self.entered.insert((metadata.dev(), metadata.ino(), reached.clone())) {
+    fn enter(&mut self, path: PathBuf, stat: &Stat, reached: BTreeSet<usize>) {
+        if self.entered.insert((stat.device, stat.inode, reached.clone())) {
             self.found.directories.push(path.clone());
             self.ahead.push(Ahead { path, reached });
         }
@@ -274,7 +274,7 @@ impl Walk<'_> {
             }
             return;
         }
-        let entries = match fs::read_dir(&directory.path) {
+        let entries = match self.disk.list(&directory.path) {
             Ok(entries) => entries,
             Err(error) => return self.note(&directory.path, error),
         };
@@ -283,10 +283,7 @@ impl Walk<'_> {
         let mut names = Vec::new();
         for entry in entries {
             match entry {
-                Ok(entry) => {
-                    let may_be_directory = entry.file_type().is_ok_and(|kind| !kind.is_file());
-                    names.push((entry.file_name(), may_be_directory));
-                }
+                Ok((name, kind)) => names.push((name, kind != Kind::File)),
                 Err(error) => self.note(&directory.path, error),
             }
         }
@@ -304,18 +301,18 @@ impl Walk<'_> {
         if !is_file && !is_directory {
             return;
         }
-        let Some(metadata) = self.metadata(&path) else { return };
-        if metadata.is_file() && is_file {
+        let Some(stat) = self.stat(&path) else { return };
+        if stat.kind == Kind::File && is_file {
             self.found.files.push(path);
-        } else if metadata.is_dir() && is_directory {
-            self.enter(path, &metadata, reached);
+        } else if stat.kind == Kind::Directory && is_directory {
+            self.enter(path, &stat, reached);
         }
     }
 
     /// What is at `path`, at the end of links; nothing if nothing is.
-    fn metadata(&mut self, path: &Path) -> Option<Metadata> {
-        match fs::metadata(path) {
-            Ok(metadata) => Some(metadata),
+    fn stat(&mut self, path: &Path) -> Option<Stat> {
+        match self.disk.stat(path) {
+            Ok(stat) => Some(stat),
             Err(error) => {
                 self.note(path, error);
                 None
@@ -333,12 +330,14 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use proptest::prelude::*;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::source::disk::System;
 
     #[track_caller]
     fn check(pattern: &str, matching: &[&str], others: &[&str]) {
@@ -371,7 +370,7 @@ mod tests {
     #[track_caller]
     fn check_found(root: &TempDir, pattern: &str, files: &[&str], directories: &[&str]) {
         let base = root.path().to_str().unwrap();
-        let found = discover(&Pattern::parse(&format!("{base}/{pattern}")).unwrap());
+        let found = discover(&Pattern::parse(&format!("{base}/{pattern}")).unwrap(), &System);
         let below = |paths: &[PathBuf]| -> Vec<String> {
             let below =
                 paths.iter().map(|path| path.strip_prefix(base).unwrap().to_str().unwrap().to_owned());
@@ -512,7 +511,8 @@ mod tests {
         let root = tree([]);
         let path = root.path().join(OsStr::from_bytes(b"access\xff.log"));
         fs::write(&path, "").unwrap();
-        let found = discover(&Pattern::parse(&format!("{}/access*", root.path().display())).unwrap());
+        let found =
+            discover(&Pattern::parse(&format!("{}/access*", root.path().display())).unwrap(), &System);
         assert_eq!(found.files, [path]);
     }
 
@@ -521,7 +521,8 @@ mod tests {
         let root = tree(["a/access"]);
         let loops = root.path().join("b");
         symlink(&loops, &loops).unwrap();
-        let found = discover(&Pattern::parse(&format!("{}/*/access", root.path().display())).unwrap());
+        let found =
+            discover(&Pattern::parse(&format!("{}/*/access", root.path().display())).unwrap(), &System);
         assert_eq!(found.files, [root.path().join("a/access")]);
         assert_eq!(found.troubles.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&loops]);
     }
@@ -578,7 +579,7 @@ mod tests {
             let root = tree(files.iter().map(|file| file.as_str()));
             let pattern = format!("{}/{}", root.path().display(), pattern.join("/"));
             let pattern = Pattern::parse(&pattern).unwrap();
-            let found = discover(&pattern);
+            let found = discover(&pattern, &System);
 
             let mut expected: Vec<_> = files.iter().map(|file| root.path().join(file)).collect();
             expected.retain(|path| pattern.matches(path));

@@ -3,13 +3,11 @@
 //! Knows how to open and look, not what it means. Opens regular files only, never waits for a device or a pipe, and
 //! follows a link only to where its owner could have read too.
 
-use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nix::fcntl::OFlag;
-
+use super::disk::{Content, Disk, Kind, Stat};
 use super::identity::{Evidence, Inode, Original, Proof};
 use crate::position::{Head, Identity, Offset, Position, Tail};
 
@@ -46,43 +44,42 @@ impl OpenError {
 /// A file that is open, and how it looked then.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub(crate) file: File,
-    pub(crate) metadata: Metadata,
+    pub(crate) file: Arc<dyn Content>,
+    pub(crate) stat: Stat,
     pub(crate) identity: Identity,
 }
 
 /// Opens the regular file at `path`. A link must belong to root or to us, or lead to somewhere below `reach`.
-pub(crate) fn open(path: &Path, reach: &Path) -> Result<Opened, OpenError> {
+pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Open { path: path.to_owned(), source };
-    let link = std::fs::symlink_metadata(path).map_err(failed)?;
-    if link.is_symlink() {
-        let trusted = link.uid() == 0 || link.uid() == nix::unistd::geteuid().as_raw();
-        let within = || Some(path.canonicalize().ok()?.starts_with(reach.canonicalize().ok()?));
+    let link = disk.stat_link(path).map_err(failed)?;
+    if link.kind == Kind::Link {
+        let trusted = link.owner == 0 || link.owner == nix::unistd::geteuid().as_raw();
+        let within = || Some(disk.real_path(path).ok()?.starts_with(disk.real_path(reach).ok()?));
         if !trusted && within() != Some(true) {
             return Err(OpenError::ForeignLink { path: path.to_owned(), reach: reach.to_owned() });
         }
     }
     // Not even opening a pipe or a device may wait; what was opened is what is looked at, not what the path said.
-    let file =
-        OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
+    let file = disk.open(path).map_err(failed)?;
+    let stat = file.stat().map_err(failed)?;
+    if stat.kind != Kind::File {
         return Err(OpenError::NotRegular { path: path.to_owned() });
     }
-    let head = read_head(&file, Head::BYTES).map_err(failed)?;
-    let identity = Identity { device: metadata.dev(), inode: metadata.ino(), head };
-    Ok(Opened { file, metadata, identity })
+    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
+    let identity = Identity { device: stat.device, inode: stat.inode, head };
+    Ok(Opened { file, stat, identity })
 }
 
 /// What an open file, known by `identity`, looks like now.
-pub(crate) fn look_again(file: &File, identity: &Identity) -> io::Result<Opened> {
-    let (file, metadata) = (file.try_clone()?, file.metadata()?);
-    let head = read_head(&file, Head::BYTES)?;
-    Ok(Opened { file, metadata, identity: Identity { head, ..*identity } })
+pub(crate) fn look_again(file: &Arc<dyn Content>, identity: &Identity) -> io::Result<Opened> {
+    let (file, stat) = (Arc::clone(file), file.stat()?);
+    let head = read_head(&*file, Head::BYTES)?;
+    Ok(Opened { file, stat, identity: Identity { head, ..*identity } })
 }
 
 /// The head of `file` over its first `len` bytes, or over as many as it has.
-pub(crate) fn read_head(file: &File, len: usize) -> io::Result<Head> {
+pub(crate) fn read_head(file: &dyn Content, len: usize) -> io::Result<Head> {
     let mut bytes = [0; Head::BYTES];
     let wanted = bytes.get_mut(..len.min(Head::BYTES)).unwrap_or_default();
     let read = read_full_at(file, wanted, Offset::START)?;
@@ -90,7 +87,7 @@ pub(crate) fn read_head(file: &File, len: usize) -> io::Result<Head> {
 }
 
 /// The proof of `offset` from what `file` holds there now; `None` if the file does not reach it.
-pub(crate) fn read_tail(file: &File, offset: Offset) -> io::Result<Option<Tail>> {
+pub(crate) fn read_tail(file: &dyn Content, offset: Offset) -> io::Result<Option<Tail>> {
     let len = usize::try_from(offset.to_raw()).unwrap_or(usize::MAX).min(Tail::BYTES);
     let mut bytes = [0; Tail::BYTES];
     let wanted = bytes.get_mut(..len).unwrap_or_default();
@@ -99,12 +96,12 @@ pub(crate) fn read_tail(file: &File, offset: Offset) -> io::Result<Option<Tail>>
 }
 
 /// Reads until `bytes` is full or the file ends.
-pub(crate) fn read_full_at(file: &File, bytes: &mut [u8], from: Offset) -> io::Result<usize> {
+pub(crate) fn read_full_at(file: &dyn Content, bytes: &mut [u8], from: Offset) -> io::Result<usize> {
     let mut read = 0;
     while let Some(rest) = bytes.get_mut(read..)
         && !rest.is_empty()
     {
-        match file.read_at(rest, from.advance(read).to_raw()) {
+        match file.read_at(rest, from.advance(read)) {
             Ok(0) => break,
             Ok(more) => read += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -127,29 +124,29 @@ pub(crate) fn beside(
         (false, _) => Inode::Other,
     };
     let known = identity.head;
-    let head = match read_head(&found.file, usize::from(known.len))? {
+    let head = match read_head(&*found.file, usize::from(known.len))? {
         head if head != known => Proof::Fails,
         _ if known.is_whole() => Proof::Whole,
         _ => Proof::Part,
     };
-    let tail = match read_tail(&found.file, position.offset)? {
+    let tail = match read_tail(&*found.file, position.offset)? {
         Some(tail) if tail == position.tail && usize::from(tail.len) == Tail::BYTES => Proof::Whole,
         Some(tail) if tail == position.tail => Proof::Part,
         Some(_) | None => Proof::Fails,
     };
-    let reaches = found.metadata.size() >= position.offset.to_raw();
+    let reaches = found.stat.size >= position.offset.to_raw();
     Ok(Evidence { inode, head, reaches, tail, begun: position.offset != Offset::START, original })
 }
 
 /// Whether `file` still holds what is known of it: its head, and the bytes before `position`.
-pub(crate) fn still_holds(file: &File, head: Head, position: &Position) -> io::Result<bool> {
+pub(crate) fn still_holds(file: &dyn Content, head: Head, position: &Position) -> io::Result<bool> {
     Ok(read_head(file, usize::from(head.len))? == head
         && read_tail(file, position.offset)? == Some(position.tail))
 }
 
 /// The end of `part`, which has `size` bytes, if it is the beginning of `whole`, as far as its head and its last bytes
 /// can prove that.
-pub(crate) fn end_within(part: &File, size: u64, whole: &File) -> io::Result<Option<Position>> {
+pub(crate) fn end_within(part: &dyn Content, size: u64, whole: &dyn Content) -> io::Result<Option<Position>> {
     let offset = Offset::from_raw(size);
     let Some(tail) = read_tail(part, offset)? else { return Ok(None) };
     let head = read_head(part, Head::BYTES)?;
@@ -159,7 +156,7 @@ pub(crate) fn end_within(part: &File, size: u64, whole: &File) -> io::Result<Opt
 }
 
 /// The position behind the last newline of `file`, or its beginning if it has none.
-pub(crate) fn behind_last_newline(file: &File, size: u64) -> io::Result<Position> {
+pub(crate) fn behind_last_newline(file: &dyn Content, size: u64) -> io::Result<Position> {
     const STEP: usize = 64 * 1024;
     let mut bytes = vec![0; STEP];
     let mut end = size;

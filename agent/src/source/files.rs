@@ -5,9 +5,7 @@
 //! nobody has written to it for the grace time. (G1, G3)
 
 use std::collections::BTreeSet;
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,9 +13,10 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::discover::Found;
+use super::disk::{Disk, Stat};
 use super::evidence::{self, Opened};
 use super::search::{self, Origin};
-use super::table::{Table, Tailed, milliseconds};
+use super::table::{Table, Tailed};
 use super::tail::{Block, Extent, Read};
 use super::{Change, Settings};
 use crate::chain::Chain;
@@ -28,6 +27,7 @@ use crate::position::{FileId, Head, Mark, Position, Span, Tail};
 #[derive(Debug)]
 pub(crate) struct Files {
     pub(super) settings: Settings,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) table: Table,
     /// Names that could not be opened, so that each is told once.
@@ -54,8 +54,8 @@ impl Met {
 }
 
 impl Files {
-    pub(crate) fn new(settings: Settings, metrics: Arc<Metrics>) -> Files {
-        Files { settings, metrics, table: Table::new(), refused: BTreeSet::new() }
+    pub(crate) fn new(settings: Settings, disk: Arc<dyn Disk>, metrics: Arc<Metrics>) -> Files {
+        Files { settings, disk, metrics, table: Table::new(), refused: BTreeSet::new() }
     }
 
     /// What became of files since it was last asked.
@@ -99,8 +99,8 @@ impl Files {
         let mut met = Met::default();
         let mut unknown = Vec::new();
         for path in &found.files {
-            match std::fs::metadata(path) {
-                Ok(metadata) if self.meet(path, &metadata, &mut met, now).is_some() => {}
+            match self.disk.stat(path) {
+                Ok(stat) if self.meet(path, &stat, &mut met, now).is_some() => {}
                 Ok(_) => unknown.push(path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -126,30 +126,30 @@ impl Files {
         met.ready
     }
 
-    pub(super) fn known(&self, metadata: &Metadata) -> Option<FileId> {
-        self.table.by_inode(metadata.dev(), metadata.ino())
+    pub(super) fn known(&self, stat: &Stat) -> Option<FileId> {
+        self.table.by_inode(stat.device, stat.inode)
     }
 
     /// A name leads to this inode. If that is a known file, notes its name and size.
-    fn meet(&mut self, path: &Path, metadata: &Metadata, met: &mut Met, now: Instant) -> Option<FileId> {
-        let id = self.known(metadata)?;
+    fn meet(&mut self, path: &Path, stat: &Stat, met: &mut Met, now: Instant) -> Option<FileId> {
+        let id = self.known(stat)?;
         // Of several names for one file one counts, so that it does not seem to be renamed.
         if !met.files.insert(id) {
             return Some(id);
         }
         self.table.edit(id, |tailed| tailed.in_reach = true);
-        if self.path(id) != path && !leads_to(self.path(id), metadata) {
+        if self.path(id) != path && !self.leads_to(self.path(id), stat) {
             info!(file = %path.display(), from = %self.path(id).display(), file_id = id.to_raw(), "file was renamed");
             self.table.rename(id, path);
             self.mark_leaving(id, now);
         }
-        self.look_at(id, metadata, met, now);
+        self.look_at(id, stat, met, now);
         Some(id)
     }
 
     /// Reads on in a file where there is more, and begins it anew where what was read is not in it any more.
-    fn look_at(&mut self, id: FileId, metadata: &Metadata, met: &mut Met, now: Instant) {
-        match self.measure(id, metadata, now) {
+    fn look_at(&mut self, id: FileId, stat: &Stat, met: &mut Met, now: Instant) {
+        match self.measure(id, stat, now) {
             Ok(true) => {
                 let is_at_end = |tailed: &Tailed| tailed.size == tailed.position().offset.to_raw();
                 met.ready.extend(self.table.get(id).is_some_and(|tailed| !is_at_end(tailed)).then_some(id));
@@ -160,13 +160,13 @@ impl Files {
     }
 
     /// Notes how large a file is, if it still holds what is known of it, and says whether it does.
-    fn measure(&mut self, id: FileId, metadata: &Metadata, now: Instant) -> io::Result<bool> {
+    fn measure(&mut self, id: FileId, stat: &Stat, now: Instant) -> io::Result<bool> {
         let Some(tailed) = self.table.get(id) else { return Ok(true) };
-        let (size, modified, position) = (metadata.size(), milliseconds(metadata), tailed.position());
+        let (size, modified, position) = (stat.size, stat.modified, tailed.position());
         if (size, modified) == (tailed.size, tailed.modified) {
             return Ok(true);
         }
-        if !evidence::still_holds(&tailed.file, tailed.identity.head, &position)? {
+        if !evidence::still_holds(&*tailed.file, tailed.identity.head, &position)? {
             return Ok(false);
         }
         self.tell_cut(&tailed.path, tailed.size, size);
@@ -183,7 +183,7 @@ impl Files {
     /// Takes up a file with an unknown inode: a new one, or a copy of one that is known.
     fn identify(&mut self, path: &Path, opened: Opened, met: &mut Met, now: Instant) {
         // The name may have led elsewhere a moment ago.
-        if self.meet(path, &opened.metadata, met, now).is_some() {
+        if self.meet(path, &opened.stat, met, now).is_some() {
             return;
         }
         let (position, mark) = match search::origin(&opened, &self.table) {
@@ -193,10 +193,10 @@ impl Files {
                       "file is a copy; goes on in it");
                 let known = self.table.get(origin);
                 let (size, mark) = known.map_or((0, None), |tailed| (tailed.size, Some(tailed.mark)));
-                self.tell_cut(path, size, opened.metadata.size());
+                self.tell_cut(path, size, opened.stat.size);
                 // Where it was moved, the original holds nothing that its copy does not; else it was begun again.
                 let is_moved = |tailed: &Tailed| {
-                    evidence::still_holds(&tailed.file, tailed.identity.head, &position).unwrap_or(false)
+                    evidence::still_holds(&*tailed.file, tailed.identity.head, &position).unwrap_or(false)
                 };
                 if self.table.get(origin).is_some_and(is_moved) {
                     self.table.forget(origin);
@@ -226,11 +226,11 @@ impl Files {
     /// in the middle of a rotation, a name may be missed by one look.
     fn lose(&mut self, id: FileId, met: &mut Met, now: Instant) {
         let Some(tailed) = self.table.get(id) else { return };
-        let metadata = match tailed.file.metadata() {
-            Ok(metadata) => metadata,
+        let stat = match tailed.file.stat() {
+            Ok(stat) => stat,
             Err(error) => return self.refuse_file(id, &error),
         };
-        if tailed.finished && !tailed.in_reach && metadata.size() == tailed.size {
+        if tailed.finished && !tailed.in_reach && stat.size == tailed.size {
             return self.table.forget(id);
         }
         self.table.edit(id, |tailed| {
@@ -239,7 +239,7 @@ impl Files {
             }
         });
         self.mark_leaving(id, now);
-        self.look_at(id, &metadata, met, now);
+        self.look_at(id, &stat, met, now);
     }
 
     /// Its name was taken from it: it will come to an end.
@@ -267,12 +267,12 @@ impl Files {
     pub(crate) fn read(&mut self, id: FileId, block: &mut Block, now: Instant) -> io::Result<Read> {
         let Some(tailed) = self.table.get(id) else { return Ok(Read::End) };
         // Nothing is heard of a writer that still has the file open; it is not over while he writes.
-        if tailed.leaving && !self.measure(id, &tailed.file.metadata()?, now)? {
+        if tailed.leaving && !self.measure(id, &tailed.file.stat()?, now)? {
             return Ok(Read::Changed);
         }
         let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
         let read = self.table.edit(id, |tailed| {
-            let read = tailed.cursor.read(&tailed.file, block, last)?;
+            let read = tailed.cursor.read(&*tailed.file, block, last)?;
             if let Read::Bytes(extent) = &read {
                 tailed.size = tailed.size.max(extent.end());
             }
@@ -302,8 +302,8 @@ impl Files {
         let known = tailed.identity.head;
         let len = usize::try_from(tailed.size).unwrap_or(Head::BYTES).min(Head::BYTES);
         if usize::from(known.len) < len
-            && let Ok(head) = evidence::read_head(&tailed.file, len)
-            && let Ok(first) = evidence::read_head(&tailed.file, Tail::BYTES)
+            && let Ok(head) = evidence::read_head(&*tailed.file, len)
+            && let Ok(first) = evidence::read_head(&*tailed.file, Tail::BYTES)
         {
             self.table.edit(id, |tailed| (tailed.identity.head, tailed.first) = (head, first));
             self.table.tell(id);
@@ -334,7 +334,7 @@ impl Files {
     }
 
     pub(super) fn open(&mut self, path: &Path) -> Option<Opened> {
-        match evidence::open(path, self.settings.pattern.literal_prefix()) {
+        match evidence::open(&*self.disk, path, self.settings.pattern.literal_prefix()) {
             Ok(opened) => {
                 self.refused.remove(path);
                 Some(opened)
@@ -346,6 +346,11 @@ impl Files {
                 None
             }
         }
+    }
+
+    /// Whether the name still leads to the inode.
+    fn leads_to(&self, path: &Path, inode: &Stat) -> bool {
+        self.disk.stat(path).is_ok_and(|now| now.is_same_inode(inode))
     }
 
     /// Tells once that an open file is not read, and why.
@@ -360,9 +365,4 @@ impl Files {
             warn!(file = %path.display(), error = %Chain(error), "does not read file; will try again");
         }
     }
-}
-
-/// Whether the name still leads to the inode.
-fn leads_to(path: &Path, inode: &Metadata) -> bool {
-    std::fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (inode.dev(), inode.ino()))
 }

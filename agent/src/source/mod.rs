@@ -12,6 +12,7 @@
 mod altered;
 mod chunk;
 mod discover;
+mod disk;
 mod evidence;
 mod files;
 mod glob;
@@ -32,14 +33,14 @@ use tokio::time::Instant;
 
 pub use chunk::Chunk;
 pub use discover::{Pattern, PatternError};
+pub use disk::{Content, Disk, Kind, Stat, System};
 pub use metadata::{HostNameError, host_name};
-pub use watch::Bell;
+pub use watch::{Bell, Watch};
 
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Position, Span};
 use files::Files;
 use tail::{Block, Extent, Read};
-use watch::Watch;
 
 /// How long lines are let gather after the first was heard of: reading each by itself costs a hundred times more.
 const GATHER: Duration = Duration::from_millis(20);
@@ -97,7 +98,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Source {
     settings: Settings,
-    bell: Arc<Bell>,
+    disk: Arc<dyn Disk>,
     watch: Watch,
     metrics: Arc<Metrics>,
     files: Files,
@@ -119,21 +120,22 @@ impl Source {
     #[must_use]
     pub fn start(
         settings: Settings,
+        disk: Arc<dyn Disk>,
+        watch: Watch,
         resume: Resume,
-        bell: Arc<Bell>,
         metrics: Arc<Metrics>,
         now: Instant,
     ) -> Source {
         let mut source = Source {
-            watch: Watch::new(&bell),
-            files: Files::new(settings.clone(), Arc::clone(&metrics)),
+            watch,
+            files: Files::new(settings.clone(), Arc::clone(&disk), Arc::clone(&metrics)),
             block: Block::new(),
             ready: Ready::default(),
             looked: now,
             due: now + settings.rescan,
             poll: now + POLL,
             settings,
-            bell,
+            disk,
             metrics,
         };
         let found = source.discover();
@@ -151,7 +153,7 @@ impl Source {
     /// what appeared between the listing and the watch was not heard.
     fn discover(&mut self) -> discover::Found {
         loop {
-            let found = discover::discover(&self.settings.pattern);
+            let found = discover::discover(&self.settings.pattern, &*self.disk);
             if !self.watch.follow(&found.directories) {
                 return found;
             }
@@ -160,7 +162,7 @@ impl Source {
 
     /// Looks at all names again if that is due, or where a hint says so.
     pub fn look(&mut self, now: Instant) {
-        let hints = self.bell.hints();
+        let hints = self.watch.bell.hints();
         for path in &hints.grown {
             match self.files.by_path(path) {
                 Some(id) => self.ready.add([id]),
@@ -253,7 +255,7 @@ impl Source {
         let unheard = !self.watch.is_complete() || self.files.leaving().next().is_some();
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
         let until = deadline.map_or(next, |deadline| deadline.min(next));
-        self.bell.wait(until.saturating_duration_since(now), GATHER);
+        self.watch.bell.wait(until.saturating_duration_since(now), GATHER);
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Everything that is there is taken up before the first byte is read; from then on `files` keeps watch over it. (G2)
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tokio::time::Instant;
@@ -37,12 +36,12 @@ impl Files {
     fn begin(&mut self, path: &Path, now: Instant) {
         let Some(opened) = self.open(path) else { return };
         // Of several names for one file the first counts.
-        if self.known(&opened.metadata).is_some() {
+        if self.known(&opened.stat).is_some() {
             return;
         }
         let position = match self.settings.initial_position {
             InitialPosition::Start => Ok(Position::default()),
-            InitialPosition::End => evidence::behind_last_newline(&opened.file, opened.metadata.size()),
+            InitialPosition::End => evidence::behind_last_newline(&*opened.file, opened.stat.size),
         };
         match position {
             Ok(position) => {
@@ -57,8 +56,8 @@ impl Files {
         let (path, position) = (&known.path, known.position);
         let offset = position.offset.to_raw();
         let unread = known.size.saturating_sub(offset);
-        match search::find(known, &found.files, self.settings.pattern.literal_prefix()) {
-            search::Outcome::Same(at, opened) => match self.known(&opened.metadata) {
+        match search::find(&*self.disk, known, &found.files, self.settings.pattern.literal_prefix()) {
+            search::Outcome::Same(at, opened) => match self.known(&opened.stat) {
                 // Two files of the last run are one now, its copy: it is read from where the less read one was.
                 // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
                 Some(id) => {
@@ -72,7 +71,7 @@ impl Files {
                     self.table.tell(id);
                 }
                 None => {
-                    self.tell_cut(&at, known.size, opened.metadata.size());
+                    self.tell_cut(&at, known.size, opened.stat.size);
                     let id = self.table.admit(&at, *opened, position, known.mark, now);
                     info!(file = %at.display(), file_id = id.to_raw(), offset, "goes on in file");
                     let in_reach = self.settings.pattern.matches(&at);

@@ -3,12 +3,12 @@
 //! Looks in the directory where the file was last seen, at every regular file, whether the pattern leads there or
 //! not: with an exact name, `access_log.1` is outside it. Proofs decide, not names.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::discover::is_compressed;
+use super::disk::{Content, Disk, Kind};
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
 use super::table::Table;
@@ -28,15 +28,15 @@ pub(crate) enum Outcome {
 }
 
 /// Finds `known` among `found` and beside its last path.
-pub(crate) fn find(known: &Generation, found: &[PathBuf], reach: &Path) -> Outcome {
+pub(crate) fn find(disk: &dyn Disk, known: &Generation, found: &[PathBuf], reach: &Path) -> Outcome {
     let mut altered = None;
     let mut copy = None;
     let mut unreadable = None;
     // Its last path first: most files have not moved.
-    let beside = std::iter::once_with(|| neighbours(&known.path)).flatten();
+    let beside = std::iter::once_with(|| neighbours(disk, &known.path)).flatten();
     let candidates = std::iter::once(known.path.clone()).chain(found.iter().cloned()).chain(beside);
     for path in candidates {
-        let opened = match evidence::open(&path, reach) {
+        let opened = match evidence::open(disk, &path, reach) {
             Ok(opened) => opened,
             Err(error) => {
                 if path == known.path && !error.is_absence() {
@@ -64,10 +64,15 @@ pub(crate) fn find(known: &Generation, found: &[PathBuf], reach: &Path) -> Outco
 }
 
 /// Finds the copy of `known`, which was truncated or rewritten itself, among the files that are not in `table`.
-pub(super) fn find_copy(known: &Generation, reach: &Path, table: &Table) -> Option<(PathBuf, Opened)> {
-    neighbours(&known.path).into_iter().find_map(|path| {
-        let opened = evidence::open(&path, reach).ok()?;
-        if table.by_inode(opened.metadata.dev(), opened.metadata.ino()).is_some() {
+pub(super) fn find_copy(
+    disk: &dyn Disk,
+    known: &Generation,
+    reach: &Path,
+    table: &Table,
+) -> Option<(PathBuf, Opened)> {
+    neighbours(disk, &known.path).into_iter().find_map(|path| {
+        let opened = evidence::open(disk, &path, reach).ok()?;
+        if table.by_inode(opened.stat.device, opened.stat.inode).is_some() {
             return None;
         }
         let evidence = evidence::beside(&opened, &known.identity, &known.position, Original::Gone).ok()?;
@@ -98,13 +103,13 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
         if !may_be_copy(opened, &tailed.identity.head) {
             continue;
         }
-        let is_whole = evidence::still_holds(&tailed.file, tailed.identity.head, &position)?;
-        let metadata = tailed.file.metadata()?;
-        let is_removed = metadata.nlink() == 0;
+        let is_whole = evidence::still_holds(&*tailed.file, tailed.identity.head, &position)?;
+        let stat = tailed.file.stat()?;
+        let is_removed = stat.links == 0;
         let is_moved = is_removed
             && is_whole
-            && evidence::end_within(&tailed.file, metadata.size(), &opened.file)?.is_some();
-        let end = evidence::end_within(&opened.file, opened.metadata.size(), &tailed.file)?;
+            && evidence::end_within(&*tailed.file, stat.size, &*opened.file)?.is_some();
+        let end = evidence::end_within(&*opened.file, opened.stat.size, &*tailed.file)?;
         if is_whole && let Some(end) = end {
             return Ok(match (is_removed, is_moved) {
                 (_, true) => Origin::Copied(id, position),
@@ -144,7 +149,7 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
 }
 
 /// What an open file is now, beside what was `known` of it.
-pub(super) fn compare(file: &File, known: &Generation) -> io::Result<Verdict> {
+pub(super) fn compare(file: &Arc<dyn Content>, known: &Generation) -> io::Result<Verdict> {
     let opened = evidence::look_again(file, &known.identity)?;
     Ok(judge(&evidence::beside(&opened, &known.identity, &known.position, Original::Gone)?))
 }
@@ -156,14 +161,12 @@ fn may_be_copy(found: &Opened, known: &Head) -> bool {
 }
 
 /// The other plain files of a file's directory. Compressed ones hold other bytes than they stand for.
-fn neighbours(path: &Path) -> Vec<PathBuf> {
-    let Some(entries) = path.parent().and_then(|directory| std::fs::read_dir(directory).ok()) else {
-        return Vec::new();
-    };
-    let files =
-        entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+fn neighbours(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
+    let Some(directory) = path.parent() else { return Vec::new() };
+    let Ok(entries) = disk.list(directory) else { return Vec::new() };
+    let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);
     let mut paths: Vec<PathBuf> = files
-        .map(|entry| entry.path())
+        .map(|(name, _)| directory.join(name))
         .filter(|other| other != path && !is_compressed(other.as_os_str()))
         .collect();
     paths.sort_unstable();

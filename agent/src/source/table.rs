@@ -4,14 +4,13 @@
 //! after a crash is given out as a [`Change`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::Change;
+use super::disk::Content;
 use super::evidence::{self, Opened};
 use super::mark;
 use super::tail::Cursor;
@@ -24,7 +23,7 @@ const REMEMBERED: usize = 256;
 /// One file that is open.
 #[derive(Debug)]
 pub(super) struct Tailed {
-    pub(super) file: File,
+    pub(super) file: Arc<dyn Content>,
     pub(super) identity: Identity,
     pub(super) mark: Mark,
     /// The checksum of its very first bytes: they stay when it is cut in the middle of its head.
@@ -136,20 +135,20 @@ impl Table {
     ) -> FileId {
         let id = self.next;
         self.next = id.next();
-        let Opened { file, metadata, identity } = opened;
+        let Opened { file, stat, identity } = opened;
         let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| {
-            let place = mark::place(identity.device, identity.inode, born(&metadata));
+            let place = mark::place(identity.device, identity.inode, stat.born);
             Mark { place, turn: mark::turn(place, self.marked().map(|(mark, _)| mark)), first: None }
         });
         let tailed = Tailed {
-            first: evidence::read_head(&file, Tail::BYTES).unwrap_or_default(),
+            first: evidence::read_head(&*file, Tail::BYTES).unwrap_or_default(),
             file,
             identity,
             mark,
             path: path.to_owned(),
             cursor: Cursor::at(position),
-            size: metadata.size(),
-            modified: milliseconds(&metadata),
+            size: stat.size,
+            modified: stat.modified,
             leaving: false,
             in_reach: true,
             finished: false,
@@ -252,15 +251,4 @@ impl Table {
     pub(super) fn past(&self) -> impl Iterator<Item = &Generation> {
         self.past.iter().rev()
     }
-}
-
-/// When a file's inode was made, in nanoseconds since the epoch; 0 where the file system does not say.
-fn born(metadata: &Metadata) -> u128 {
-    let born = metadata.created().ok();
-    born.and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos())
-}
-
-/// The time of modification, in milliseconds since the epoch.
-pub(super) fn milliseconds(metadata: &Metadata) -> i64 {
-    metadata.mtime().saturating_mul(1000).saturating_add(metadata.mtime_nsec() / 1_000_000)
 }

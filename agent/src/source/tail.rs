@@ -4,12 +4,12 @@
 //! read before: if they are not the same any more, the file was truncated or rewritten, and nothing after them is
 //! believed. One system call does both.
 
-use std::fs::File;
 use std::io;
 
 use memchr::memchr;
 
 use super::chunk::Chunk;
+use super::disk::Content;
 use super::evidence::read_full_at;
 use crate::position::{FileId, Mark, Offset, Position, Tail};
 
@@ -112,7 +112,7 @@ impl Cursor {
     }
 
     /// Reads on. `last` says that the file is finished: its last line counts without a newline.
-    pub(crate) fn read(&mut self, file: &File, block: &mut Block, last: bool) -> io::Result<Read> {
+    pub(crate) fn read(&mut self, file: &dyn Content, block: &mut Block, last: bool) -> io::Result<Read> {
         let before = usize::from(self.position.tail.len);
         let from = Offset::from_raw(self.position.offset.to_raw() - before as u64);
         let window = before + self.want;
@@ -152,7 +152,7 @@ impl Cursor {
 
     /// A line longer than [`LINE_BYTES`], the first of which are in the block: searches its newline without keeping
     /// what lies between.
-    fn read_cut(&mut self, file: &File, last: bool) -> io::Result<Read> {
+    fn read_cut(&mut self, file: &dyn Content, last: bool) -> io::Result<Read> {
         let before = usize::from(self.position.tail.len);
         let start = self.position.offset;
         let mut searching = vec![0; Tail::BYTES + BLOCK_BYTES];

@@ -95,9 +95,10 @@ impl Bell {
     }
 }
 
-/// The watches of one flow.
+/// The watches of one flow, and the bell that they ring.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
+    pub(super) bell: Arc<Bell>,
     watcher: Option<RecommendedWatcher>,
     /// Which directory, by device and inode, was watched under a name. A directory that went and came back has its old
     /// name, but no watch.
@@ -107,18 +108,24 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches for `bell`. Where the system has no notification left to give, there are no hints, and
-    /// [`Watch::is_complete`] says so.
-    pub(crate) fn new(bell: &Arc<Bell>) -> Watch {
-        let bell = Arc::clone(bell);
-        let watcher = notify::recommended_watcher(move |event| hear(&bell, event));
-        let watcher = watcher
+    /// Watches for `bell`. Where the system has no notification left to give, there are no hints, and the source looks
+    /// every second.
+    #[must_use]
+    pub fn new(bell: Arc<Bell>) -> Watch {
+        let rung = Arc::clone(&bell);
+        let watcher = notify::recommended_watcher(move |event| hear(&rung, event))
             .inspect_err(|error| {
                 warn!(error = %Chain(error), "no file notifications (see the sysctl fs.inotify.max_user_instances); \
                       will look every second instead");
             })
             .ok();
-        Watch { watcher, watched: BTreeMap::new(), refused: BTreeSet::new() }
+        Watch { watcher, ..Watch::deaf(bell) }
+    }
+
+    /// Watches nothing: for a file system that tells nothing.
+    #[must_use]
+    pub fn deaf(bell: Arc<Bell>) -> Watch {
+        Watch { bell, watcher: None, watched: BTreeMap::new(), refused: BTreeSet::new() }
     }
 
     /// Watches exactly `directories`; says whether one was not watched until now: then they must be listed again, as
@@ -209,7 +216,7 @@ mod tests {
         let root = directory.path().canonicalize().unwrap();
         fs::write(root.join("old"), "x").unwrap();
         let bell = Arc::new(Bell::default());
-        let mut watch = Watch::new(&bell);
+        let mut watch = Watch::new(Arc::clone(&bell));
         assert!(watch.follow(std::slice::from_ref(&root)));
         act(&root);
         bell.wait(PATIENCE, Duration::from_millis(50));
@@ -239,7 +246,7 @@ mod tests {
         let path = directory.path().join("log");
         fs::write(&path, "x").unwrap();
         let bell = Arc::new(Bell::default());
-        let mut watch = Watch::new(&bell);
+        let mut watch = Watch::new(Arc::clone(&bell));
         watch.follow(&[directory.path().to_owned()]);
         fs::read(&path).unwrap();
         // The write comes after the read, so when it is heard the read would have been heard too.
@@ -256,7 +263,7 @@ mod tests {
         let logs = directory.path().join("logs");
         fs::create_dir(&logs).unwrap();
         let bell = Arc::new(Bell::default());
-        let mut watch = Watch::new(&bell);
+        let mut watch = Watch::new(Arc::clone(&bell));
         assert!(watch.follow(std::slice::from_ref(&logs)));
         assert!(!watch.follow(std::slice::from_ref(&logs)));
         // The old one stays, so that the new one cannot have its inode.

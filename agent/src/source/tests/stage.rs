@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Source};
+use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Source, System, Watch};
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Offset, Position};
 use crate::split::split;
@@ -201,7 +201,8 @@ fn start(
     metrics: &Arc<Metrics>,
     now: Instant,
 ) -> Source {
-    Source::start(settings.clone(), resume, Arc::clone(bell), Arc::clone(metrics), now)
+    let watch = Watch::new(Arc::clone(bell));
+    Source::start(settings.clone(), Arc::new(System), watch, resume, Arc::clone(metrics), now)
 }
 
 fn append_at(path: &Path, text: &str, tick: u64) {

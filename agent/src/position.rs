@@ -174,6 +174,8 @@ pub struct Generation {
     pub identity: Identity,
     /// What its lines say that they are from; none if an agent knew it that had no marks.
     pub mark: Option<Mark>,
+    /// Whether its name was taken from it: it will come to an end.
+    pub leaving: bool,
     /// Where it was last seen.
     pub path: PathBuf,
     /// Everything before this needs no reading any more.

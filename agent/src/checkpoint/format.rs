@@ -81,6 +81,8 @@ struct RawFile {
     modified_millis: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     mark: Option<RawMark>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    leaving: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -107,6 +109,7 @@ impl RawFile {
             size: file.size,
             modified_millis: file.modified,
             mark: file.mark.map(|Mark { place, turn, first }| RawMark { place, turn, first }),
+            leaving: file.leaving,
         }
     }
 
@@ -123,6 +126,7 @@ impl RawFile {
                 head: Head { crc: self.head_crc, len: self.head_bytes },
             },
             mark: self.mark.map(|RawMark { place, turn, first }| Mark { place, turn, first }),
+            leaving: self.leaving,
             path,
             position: Position {
                 offset: Offset::from_raw(self.offset),
@@ -201,6 +205,7 @@ mod tests {
                 file: FileId::FIRST,
                 identity: Identity { device, inode, head: Head { crc: head, len: lens.0 } },
                 mark: mark.map(|(place, turn, first)| Mark { place, turn, first }),
+                leaving: size.is_multiple_of(2),
                 path: PathBuf::from(std::ffi::OsString::from_vec(path)),
                 position: Position { offset: Offset::from_raw(offset), tail: Tail { crc: tail, len: lens.1 } },
                 size,

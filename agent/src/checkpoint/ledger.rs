@@ -129,6 +129,7 @@ mod tests {
             file: FileId::FIRST,
             identity: Identity { device: 1, inode: 2, head: Head::default() },
             mark: None,
+            leaving: false,
             path: PathBuf::from("/log"),
             position: position(offset),
             size: 0,

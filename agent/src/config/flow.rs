@@ -11,7 +11,7 @@ use crate::config::section::Section;
 use crate::parse::{Format, JsonTypes, Parser};
 use crate::position::FlowId;
 use crate::send::Waits;
-use crate::source::{self, InitialPosition, Pattern};
+use crate::source::{self, InitialPosition, Pattern, Share};
 
 /// The least time between two looks at everything, so that asking for no time at all does not mean to do nothing
 /// else.
@@ -72,9 +72,13 @@ fn source(section: &mut Section<'_>) -> Option<source::Settings> {
     };
     let rescan = section.millis("maxTimeBetweenFileTrackerRefreshMillis").max(LEAST_RESCAN);
     let grace = section.millis("rotationGraceMillis");
+    // The table's range leaves no other.
+    let share = u8::try_from(section.number("backlogShare")).ok().and_then(Share::of_hundred)?;
     let text = section.required("filePattern")?;
     match Pattern::parse(&text) {
-        Ok(pattern) => Some(source::Settings { pattern, initial_position, rescan, grace }),
+        Ok(pattern) => {
+            Some(source::Settings { pattern, initial_position, rescan, grace, backlog_share: share })
+        }
         Err(error) => {
             section.error("filePattern", format!("`filePattern` is no pattern: {error}"));
             None

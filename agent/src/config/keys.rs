@@ -72,6 +72,7 @@ pub static KEYS: &[Key] = &[
     flow("initialPosition", Kind::Word(&["START_OF_FILE", "END_OF_FILE"]), "Where a file begins that is there when the flow starts for the first time.").default(Text("END_OF_FILE")),
     flow("maxTimeBetweenFileTrackerRefreshMillis", MILLIS, "How often everything is looked at though no change was heard of, at most ten times a second.").default(Number(60_000)),
     flow("rotationGraceMillis", MILLIS, "How long after the last write a renamed or removed file is taken for finished: httpd's old processes write to it for minutes.").ours().default(Number(60_000)),
+    flow("backlogShare", Kind::Number { unit: Unit::Pieces, least: 1, most: 99 }, "How many of a hundred bytes are read of rotated files while there are others to read.").ours().default(Number(50)),
     flow("minTimeBetweenFilePollsMillis", MILLIS, "How long to wait between two looks at a file.").default(Number(100)).without("the kernel tells of each change"),
     flow("input", Kind::Word(&["file", "pipe"]), "What feeds the flow: files, or `kinetail pipe`.").ours().default(Text("file")).refused(Text("file")),
     // Which lines.

@@ -206,10 +206,14 @@ pub(crate) struct Found {
 
 /// Whether a name says that the file is compressed.
 pub(crate) fn is_compressed(path: &OsStr) -> bool {
-    let path = path.as_bytes();
-    COMPRESSED.iter().any(|ending| {
-        let end = path.len().checked_sub(ending.len()).and_then(|start| path.get(start..));
-        end.is_some_and(|end| end.eq_ignore_ascii_case(ending))
+    plain_name(path.as_bytes()).is_some()
+}
+
+/// The name of the file that a compressed one was made of; none if a name does not say that it is compressed.
+pub(super) fn plain_name(name: &[u8]) -> Option<&[u8]> {
+    COMPRESSED.iter().find_map(|ending| {
+        let (plain, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
+        end.eq_ignore_ascii_case(ending).then_some(plain)
     })
 }
 

@@ -36,12 +36,14 @@ pub(crate) struct Files {
 
 /// What one look has come upon.
 #[derive(Debug, Default)]
-struct Met {
+pub(super) struct Met {
     files: BTreeSet<FileId>,
     /// Files that may have bytes to read.
     ready: Vec<FileId>,
     /// What is there but could not be looked at.
     unseen: Vec<PathBuf>,
+    /// Files whose name was taken from them since the last look.
+    rotated: Vec<FileId>,
 }
 
 impl Met {
@@ -116,6 +118,9 @@ impl Files {
         };
         let lost: Vec<FileId> = self.table.iter().filter(is_lost).map(|(id, _)| id).collect();
         lost.into_iter().for_each(|id| self.lose(id, &mut met, now));
+        for id in std::mem::take(&mut met.rotated) {
+            self.follow(id, &mut met, now);
+        }
         for path in unknown {
             if let Some(opened) = self.open(path) {
                 self.identify(path, opened, &mut met, now);
@@ -141,7 +146,7 @@ impl Files {
         if self.path(id) != path && !self.leads_to(self.path(id), stat) {
             info!(file = %path.display(), from = %self.path(id).display(), file_id = id.to_raw(), "file was renamed");
             self.table.rename(id, path);
-            self.mark_leaving(id, now);
+            met.rotated.extend(self.mark_leaving(id, now).then_some(id));
         }
         self.look_at(id, stat, met, now);
         Some(id)
@@ -180,14 +185,21 @@ impl Files {
         Ok(true)
     }
 
-    /// Takes up a file with an unknown inode: a new one, or a copy of one that is known.
-    fn identify(&mut self, path: &Path, opened: Opened, met: &mut Met, now: Instant) {
+    /// Takes up a file with an unknown inode: a new one, or a copy of one that is known. Gives what it is read as, if it
+    /// is.
+    pub(super) fn identify(
+        &mut self,
+        path: &Path,
+        opened: Opened,
+        met: &mut Met,
+        now: Instant,
+    ) -> Option<FileId> {
         // The name may have led elsewhere a moment ago.
-        if self.meet(path, &opened.stat, met, now).is_some() {
-            return;
+        if let Some(id) = self.meet(path, &opened.stat, met, now) {
+            return Some(id);
         }
         let (position, mark) = match search::origin(&opened, &self.table) {
-            Ok(Origin::Beside) => return,
+            Ok(Origin::Beside) => return None,
             Ok(Origin::Copied(origin, position)) => {
                 info!(file = %path.display(), from = %self.path(origin).display(), offset = position.offset.to_raw(),
                       "file is a copy; goes on in it");
@@ -215,11 +227,15 @@ impl Files {
                 (Position::default(), None)
             }
             Ok(Origin::None) => (Position::default(), None),
-            Err(error) => return self.refuse(path, &error),
+            Err(error) => {
+                self.refuse(path, &error);
+                return None;
+            }
         };
         let id = self.table.admit(path, opened, position, mark, now);
         info!(file = %path.display(), file_id = id.to_raw(), "found new file");
         met.add([id]);
+        Some(id)
     }
 
     /// No name of the pattern leads to this file any more. It is closed when it is finished and not found once more:
@@ -238,12 +254,12 @@ impl Files {
                 (tailed.in_reach, tailed.finished, tailed.active) = (false, false, now);
             }
         });
-        self.mark_leaving(id, now);
+        met.rotated.extend(self.mark_leaving(id, now).then_some(id));
         self.look_at(id, &stat, met, now);
     }
 
-    /// Its name was taken from it: it will come to an end.
-    pub(super) fn mark_leaving(&mut self, id: FileId, now: Instant) {
+    /// Its name was taken from it: it will come to an end. Says whether that is news.
+    pub(super) fn mark_leaving(&mut self, id: FileId, now: Instant) -> bool {
         let began = self.table.edit(id, |tailed| {
             let began = !tailed.leaving;
             if began {
@@ -256,6 +272,7 @@ impl Files {
             info!(file = %self.path(id).display(), file_id = id.to_raw(),
                   "file was renamed, removed or replaced; reads it to its end");
         }
+        began == Some(true)
     }
 
     /// Whether a file is to be taken for finished when it has nothing to read.

@@ -10,6 +10,7 @@
 //! called wherever they go. `metadata` knows the host itself.
 
 mod altered;
+mod backlog;
 mod chunk;
 mod discover;
 mod disk;
@@ -17,15 +18,16 @@ mod evidence;
 mod files;
 mod glob;
 mod identity;
+mod lanes;
 mod mark;
 mod metadata;
 mod resume;
+mod rotation;
 mod search;
 mod table;
 mod tail;
 mod watch;
 
-use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,12 +36,14 @@ use tokio::time::Instant;
 pub use chunk::Chunk;
 pub use discover::{Pattern, PatternError};
 pub use disk::{Content, Disk, Kind, Stat, System};
+pub use lanes::{Lane, Share};
 pub use metadata::{HostNameError, host_name};
 pub use watch::{Bell, Watch};
 
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Position, Span};
 use files::Files;
+use lanes::Lanes;
 use tail::{Block, Extent, Read};
 
 /// How long lines are let gather after the first was heard of: reading each by itself costs a hundred times more.
@@ -72,6 +76,8 @@ pub struct Settings {
     pub rescan: Duration,
     /// How long after the last write a renamed or removed file is taken for finished.
     pub grace: Duration,
+    /// How much is read of rotated files while others are written to.
+    pub backlog_share: Share,
 }
 
 /// What a flow knows of its files from its last run.
@@ -103,8 +109,8 @@ pub struct Source {
     metrics: Arc<Metrics>,
     files: Files,
     block: Block,
-    /// Files that may have bytes to read, in turn.
-    ready: Ready,
+    /// Files that may have bytes to read.
+    ready: Lanes,
     /// When everything was looked at last, and when that is due again.
     looked: Instant,
     due: Instant,
@@ -130,7 +136,7 @@ impl Source {
             watch,
             files: Files::new(settings.clone(), Arc::clone(&disk), Arc::clone(&metrics)),
             block: Block::new(),
-            ready: Ready::default(),
+            ready: Lanes::new(settings.backlog_share),
             looked: now,
             due: now + settings.rescan,
             poll: now + POLL,
@@ -140,7 +146,7 @@ impl Source {
         };
         let found = source.discover();
         let ready = source.files.start(resume, &found, now);
-        source.ready.add(ready);
+        source.add(ready);
         source
     }
 
@@ -165,7 +171,7 @@ impl Source {
         let hints = self.watch.bell.hints();
         for path in &hints.grown {
             match self.files.by_path(path) {
-                Some(id) => self.ready.add([id]),
+                Some(id) => self.add([id]),
                 // A file that was renamed a moment ago speaks under a name that is not known yet.
                 None if self.settings.pattern.matches(path) => {
                     self.due = self.due.min(self.looked + LOOKS_APART)
@@ -179,14 +185,15 @@ impl Source {
         if now >= self.due {
             (self.looked, self.due) = (now, now + self.settings.rescan);
             let found = self.discover();
-            self.ready.add(self.files.look(&found, now));
+            let ready = self.files.look(&found, now);
+            self.add(ready);
         }
         if now >= self.poll {
             self.poll = now + POLL;
             if self.watch.is_complete() {
-                self.ready.add(self.files.leaving());
+                self.add(self.files.leaving().collect::<Vec<_>>());
             } else {
-                self.ready.add(self.files.all());
+                self.add(self.files.all().collect::<Vec<_>>());
                 self.due = self.due.min(self.poll);
             }
         }
@@ -211,17 +218,16 @@ impl Source {
                 // It does not come to its end by that; it is tried again at the next look.
                 Err(error) => {
                     self.files.refuse_file(id, &error);
-                    self.ready.remove_first();
+                    self.ready.remove(id);
                     continue;
                 }
             };
             match read {
                 Read::Bytes(extent) => {
+                    self.ready.took(id, extent.bytes());
                     // Behind a short read there is nothing now, and what comes will be heard.
                     if extent.is_short {
-                        self.ready.remove_first()
-                    } else {
-                        self.ready.next()
+                        self.ready.remove(id);
                     }
                     let mark = self.files.mark(id, &self.block, &extent)?;
                     return Some((id, mark, extent));
@@ -229,11 +235,12 @@ impl Source {
                 Read::Nuls(position) => self.files.skip(id, position, now),
                 Read::End => {
                     self.files.at_end(id, now);
-                    self.ready.remove_first();
+                    self.ready.remove(id);
                 }
                 Read::Changed => {
-                    self.ready.remove_first();
-                    self.ready.add(self.files.replace(id, now));
+                    self.ready.remove(id);
+                    let ready = self.files.replace(id, now);
+                    self.add(ready);
                 }
             }
         }
@@ -247,7 +254,16 @@ impl Source {
 
     /// Not all of what was read of `file` could be dealt with: it comes again.
     pub fn read_again(&mut self, file: FileId) {
-        self.ready.add([file]);
+        self.add([file]);
+    }
+
+    /// Puts files that may have bytes to read into their lanes.
+    fn add(&mut self, files: impl IntoIterator<Item = FileId>) {
+        for id in files {
+            if let Some(lane) = self.files.lane(id) {
+                self.ready.add(id, lane);
+            }
+        }
     }
 
     /// Waits until there is something to look at, at most until `deadline`.
@@ -256,40 +272,6 @@ impl Source {
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
         let until = deadline.map_or(next, |deadline| deadline.min(next));
         self.watch.bell.wait(until.saturating_duration_since(now), GATHER);
-    }
-}
-
-/// Files in turn, each at most once.
-#[derive(Debug, Default)]
-struct Ready {
-    turn: VecDeque<FileId>,
-    members: BTreeSet<FileId>,
-}
-
-impl Ready {
-    fn add(&mut self, files: impl IntoIterator<Item = FileId>) {
-        for id in files {
-            if self.members.insert(id) {
-                self.turn.push_back(id);
-            }
-        }
-    }
-
-    fn first(&self) -> Option<FileId> {
-        self.turn.front().copied()
-    }
-
-    fn remove_first(&mut self) {
-        if let Some(id) = self.turn.pop_front() {
-            self.members.remove(&id);
-        }
-    }
-
-    /// The first becomes the last.
-    fn next(&mut self) {
-        if !self.turn.is_empty() {
-            self.turn.rotate_left(1);
-        }
     }
 }
 

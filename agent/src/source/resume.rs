@@ -2,11 +2,12 @@
 //!
 //! Everything that is there is taken up before the first byte is read; from then on `files` keeps watch over it. (G2)
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 use tracing::{error, info};
 
+use super::backlog::Resumed;
 use super::discover::Found;
 use super::evidence;
 use super::files::Files;
@@ -22,8 +23,10 @@ impl Files {
         match resume {
             Resume::FirstStart => found.files.iter().for_each(|path| self.begin(path, now)),
             Resume::From(known) => {
-                known.iter().for_each(|generation| self.resume(generation, found, now));
+                let resumed: Vec<Resumed<'_>> =
+                    known.iter().map(|known| Resumed { known, at: self.resume(known, found, now) }).collect();
                 self.look(found, now);
+                self.catch_up(&resumed, now);
             }
         }
         let mut ready: Vec<(i64, FileId)> =
@@ -51,8 +54,8 @@ impl Files {
         }
     }
 
-    /// Finds a file of the last run again, and goes on in it.
-    fn resume(&mut self, known: &Generation, found: &Found, now: Instant) {
+    /// Finds a file of the last run again, and goes on in it; says where it is.
+    fn resume(&mut self, known: &Generation, found: &Found, now: Instant) -> Option<PathBuf> {
         let (path, position) = (&known.path, known.position);
         let offset = position.offset.to_raw();
         let unread = known.size.saturating_sub(offset);
@@ -69,6 +72,7 @@ impl Files {
                         tailed.mark = known.mark.filter(|_| is_inode).unwrap_or(tailed.mark);
                     });
                     self.table.tell(id);
+                    return Some(at);
                 }
                 None => {
                     self.tell_cut(&at, known.size, opened.stat.size);
@@ -79,6 +83,8 @@ impl Files {
                     if at != *path {
                         self.mark_leaving(id, now);
                     }
+                    self.table.edit(id, |tailed| tailed.leaving |= known.leaving);
+                    return Some(at);
                 }
             },
             search::Outcome::Altered(altered) => {
@@ -96,5 +102,6 @@ impl Files {
             }
             search::Outcome::Gone => info!(file = %path.display(), offset, "file is gone, read to its end"),
         }
+        None
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Tailed {
     pub(super) modified: i64,
     /// Whether its name was taken from it: it is renamed, removed or replaced, and will come to an end.
     pub(super) leaving: bool,
+    /// Whether a newer file of its log was there at the start.
+    pub(super) superseded: bool,
     /// Whether a name of the pattern still leads to it.
     pub(super) in_reach: bool,
     /// Whether it is leaving, was read to its end, and its last line was taken as it is.
@@ -60,6 +62,7 @@ impl Tailed {
             file,
             identity: self.identity,
             mark: Some(self.mark),
+            leaving: self.leaving,
             path: self.path.clone(),
             position: self.cursor.position,
             size: self.size,
@@ -150,6 +153,7 @@ impl Table {
             size: stat.size,
             modified: stat.modified,
             leaving: false,
+            superseded: false,
             in_reach: true,
             finished: false,
             active: now,

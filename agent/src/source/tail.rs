@@ -72,6 +72,11 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    /// How many bytes were read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.len as u64
+    }
+
     /// How large the file is at least.
     pub(crate) fn end(&self) -> u64 {
         self.cut.map_or(self.start.advance(self.len), |end| end.offset).to_raw()

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Source, System, Watch};
+use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Share, Source, System, Watch};
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Offset, Position};
 use crate::split::split;
@@ -47,7 +47,8 @@ impl Stage {
     pub(super) fn new(pattern: &str, initial_position: InitialPosition, files: &[(&str, &str)]) -> Stage {
         let directory = tempfile::tempdir().unwrap();
         let pattern = Pattern::parse(&format!("{}/{pattern}", directory.path().display())).unwrap();
-        let settings = Settings { pattern, initial_position, rescan: RESCAN, grace: GRACE };
+        let backlog_share = Share::of_hundred(50).unwrap();
+        let settings = Settings { pattern, initial_position, rescan: RESCAN, grace: GRACE, backlog_share };
         let mut tick = 0;
         for (name, text) in files {
             tick += 1;

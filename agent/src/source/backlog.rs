@@ -1,0 +1,144 @@
+//! The rotations since: files that no checkpoint knows, between the file that was read last and the log that is written
+//! to now.
+//!
+//! A log may be rotated more than once between two looks, and often while the agent is down. With an exact name, or where
+//! rotations are compressed, the pattern does not lead to what came between; names and times do. What is found is read
+//! from its beginning to its end, like every file whose name was taken from it. (G1)
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tokio::time::Instant;
+
+use super::discover::is_compressed;
+use super::disk::{Kind, Stat};
+use super::files::{Files, Met};
+use super::lanes::Lane;
+use super::rotation::Name;
+use crate::position::{FileId, Generation};
+
+/// A file of the last run, and where it is now, if anywhere.
+#[derive(Debug)]
+pub(super) struct Resumed<'a> {
+    pub(super) known: &'a Generation,
+    pub(super) at: Option<PathBuf>,
+}
+
+/// A file beside a rotated one, of the same log.
+#[derive(Debug)]
+struct Sibling {
+    path: PathBuf,
+    name: Name,
+    stat: Stat,
+}
+
+impl Files {
+    /// Takes up what was rotated since the last run: after the newest file of each log that was known then.
+    pub(super) fn catch_up(&mut self, resumed: &[Resumed<'_>], now: Instant) {
+        let mut newest = BTreeMap::<_, (Name, &Resumed<'_>)>::new();
+        for one in resumed {
+            let (directory, name) = split(&one.known.path);
+            let is_newer = |(other, than): &(Name, &Resumed<'_>)| {
+                let by_time = one.known.modified.cmp(&than.known.modified);
+                name.compare(other).unwrap_or(by_time) == Ordering::Greater
+            };
+            let key = (directory, name.log().to_vec());
+            if newest.get(&key).is_none_or(is_newer) {
+                newest.insert(key, (name, one));
+            }
+        }
+        let mut met = Met::default();
+        for (_, Resumed { known, at }) in newest.into_values() {
+            let is_it = |sibling: &Sibling| Some(&sibling.path) == at.as_ref();
+            let since = self.rotations_since(&known.path, known.modified, is_it);
+            self.take_up(since, &mut met, now);
+        }
+        self.supersede();
+    }
+
+    /// Takes up what was rotated after a file whose name was taken from it.
+    pub(super) fn follow(&mut self, id: FileId, met: &mut Met, now: Instant) {
+        let Some(tailed) = self.table.get(id) else { return };
+        let (device, inode) = (tailed.identity.device, tailed.identity.inode);
+        let is_it = |sibling: &Sibling| (sibling.stat.device, sibling.stat.inode) == (device, inode);
+        let since = self.rotations_since(&tailed.path, tailed.modified, is_it);
+        self.take_up(since, met, now);
+    }
+
+    /// The files beside `path`, outside the pattern, that were rotated after the one that `is_it`, or, where that is not
+    /// there any more, after it was modified. The oldest first.
+    fn rotations_since(&self, path: &Path, modified: i64, is_it: impl Fn(&Sibling) -> bool) -> Vec<Sibling> {
+        let mut siblings = self.siblings(path);
+        let at = siblings.iter().find(|sibling| is_it(sibling)).map(|sibling| sibling.name.clone());
+        siblings.retain(|sibling| {
+            let age = at.as_ref().and_then(|at| sibling.name.compare(at));
+            let is_since = age.map_or(sibling.stat.modified > modified, |age| age == Ordering::Greater);
+            is_since && !sibling.name.is_live() && !self.settings.pattern.matches(&sibling.path)
+        });
+        // While a file is being compressed both are there, and the archive is not whole.
+        let is_archive = |sibling: &Sibling| is_compressed(sibling.path.as_os_str());
+        let plain =
+            siblings.iter().filter(|sibling| !is_archive(sibling)).map(|sibling| sibling.name.clone());
+        let plain: Vec<Name> = plain.collect();
+        siblings.retain(|sibling| !is_archive(sibling) || !plain.contains(&sibling.name));
+        siblings.sort_by_key(|sibling| sibling.stat.modified);
+        siblings
+    }
+
+    /// The regular files of a log, in the directory of one of them.
+    fn siblings(&self, path: &Path) -> Vec<Sibling> {
+        let (directory, log) = split(path);
+        let entries = self.disk.list(directory).unwrap_or_default();
+        let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);
+        let named = files.map(|(name, _)| (directory.join(&name), Name::of(&name)));
+        let siblings = named.filter(|(_, name)| name.log() == log.log()).filter_map(|(path, name)| {
+            // One that is gone by now was deleted before anybody could read it.
+            let stat = self.disk.stat(&path).ok()?;
+            Some(Sibling { path, name, stat })
+        });
+        siblings.collect()
+    }
+
+    fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) {
+        for Sibling { path, stat, .. } in rotations {
+            if self.known(&stat).is_some() {
+                continue;
+            }
+            let Some(opened) = self.open(&path) else { continue };
+            if let Some(id) = self.identify(&path, opened, met, now) {
+                self.table.edit(id, |tailed| tailed.in_reach = false);
+                self.mark_leaving(id, now);
+            }
+        }
+    }
+
+    /// The lane in which a file is read.
+    pub(crate) fn lane(&self, id: FileId) -> Option<Lane> {
+        let tailed = self.table.get(id)?;
+        let is_backlog = tailed.leaving || tailed.superseded;
+        Some(if is_backlog { Lane::Backlog { modified: tailed.modified } } else { Lane::Live })
+    }
+
+    /// Puts each file into the backlog of whose log a newer one is there.
+    fn supersede(&mut self) {
+        let mut logs = BTreeMap::<_, Vec<(Name, FileId)>>::new();
+        for (id, tailed) in self.table.iter() {
+            let (directory, name) = split(&tailed.path);
+            logs.entry((directory.to_owned(), name.log().to_vec())).or_default().push((name, id));
+        }
+        for rotations in logs.into_values() {
+            for (name, id) in &rotations {
+                let is_older = |(other, _): &(Name, FileId)| name.compare(other) == Some(Ordering::Less);
+                let superseded = rotations.iter().any(is_older);
+                self.table.edit(*id, |tailed| tailed.superseded = superseded);
+            }
+        }
+    }
+}
+
+/// A path's directory and name.
+fn split(path: &Path) -> (&Path, Name) {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    (directory, Name::of(path.file_name().unwrap_or_default()))
+}

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use nix::fcntl::OFlag;
+use nix::unistd::{Whence, lseek};
 
 use crate::position::Offset;
 
@@ -62,6 +63,11 @@ pub trait Content: Debug + Send + Sync {
     /// # Errors
     /// If the disk does not give them.
     fn read_at(&self, bytes: &mut [u8], offset: Offset) -> io::Result<usize>;
+
+    /// Where from `offset` on there may be bytes that are not NUL: before that is a hole, which is not on the disk.
+    fn behind_hole(&self, offset: Offset) -> Offset {
+        offset
+    }
 }
 
 /// What the system says of a file.
@@ -136,6 +142,13 @@ impl Content for File {
 
     fn read_at(&self, bytes: &mut [u8], offset: Offset) -> io::Result<usize> {
         FileExt::read_at(self, bytes, offset.to_raw())
+    }
+
+    fn behind_hole(&self, offset: Offset) -> Offset {
+        // A file system that knows no holes says that all is data; where nothing follows at all, there is an error.
+        let data =
+            i64::try_from(offset.to_raw()).ok().and_then(|from| lseek(self, from, Whence::SeekData).ok());
+        data.and_then(|data| u64::try_from(data).ok()).map_or(offset, Offset::from_raw).max(offset)
     }
 }
 

@@ -135,7 +135,11 @@ impl Cursor {
             let nuls = fresh.iter().take_while(|byte| **byte == 0).count();
             let until = block.bytes.get(..before + nuls).unwrap_or_default();
             let position = Position { offset: self.position.offset.advance(nuls), tail: Tail::of(until) };
-            return Ok(Read::Nuls(position));
+            // What is not on the disk need not be read from it: a truncation may leave a hole of any size.
+            let data = if nuls == fresh.len() { file.behind_hole(position.offset) } else { position.offset };
+            let is_proved = data.since(position.offset) >= Tail::BYTES as u64;
+            let behind = Position { offset: data, tail: Tail::of(&[0; Tail::BYTES]) };
+            return Ok(Read::Nuls(if is_proved { behind } else { position }));
         }
         if memchr(b'\n', fresh).is_none() {
             if fresh.len() == self.want {
@@ -274,6 +278,27 @@ mod tests {
         assert!(!read(at(b"other line\n")));
         assert!(read(at(b"first line\n")), "rewritten with the same size");
         assert!(read(at(&[b'x'; 500])), "truncated");
+    }
+
+    #[test]
+    fn a_hole_is_skipped_without_reading_it() {
+        let mut file = tempfile::tempfile().unwrap();
+        let hole = 1 << 40;
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(hole)).unwrap();
+        file.write_all(b"line\n").unwrap();
+        let mut block = Block::new();
+        let mut cursor = Cursor::at(Position::default());
+        let mut skips = 0;
+        let line = loop {
+            match cursor.read(&file, &mut block, false).unwrap() {
+                Read::Nuls(position) => cursor.advance(position),
+                Read::Bytes(extent) => break block.fresh(&extent),
+                other @ (Read::End | Read::Changed) => panic!("{other:?}"),
+            }
+            skips += 1;
+        };
+        assert_eq!((line, cursor.position.offset.to_raw()), (b"line\n".as_slice(), hole));
+        assert!(skips < 4, "{skips} reads for a hole of a terabyte");
     }
 
     #[test]

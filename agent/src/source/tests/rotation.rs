@@ -190,3 +190,84 @@ fn the_sum_of_what_is_behind_is_that_of_the_files() {
     stage.outwait();
     assert_eq!(stage.counted(Metric::LagBytes), 0);
 }
+
+#[test]
+fn a_file_that_moves_to_another_directory_in_reach_is_the_same() {
+    let mut stage = Stage::new("**/log", InitialPosition::Start, &[("log", "one\n")]);
+    stage.read_all();
+    fs::create_dir(stage.path("old")).unwrap();
+    stage.append("log", "two\n");
+    stage.rename("log", "old/log");
+    stage.append("log", "three\n");
+    stage.read_all();
+    stage.append("old/log", "four\n");
+    stage.stop_and_start();
+    stage.read_all();
+    let mut came = stage.texts();
+    came.sort_unstable();
+    assert_eq!(came, ["four\n", "one\n", "three\n", "two\n"]);
+}
+
+#[test]
+fn a_new_name_each_period_with_a_link_to_it_is_one_file_after_the_other() {
+    for pattern in ["log.*", "log*", "log"] {
+        let mut stage = Stage::new(pattern, InitialPosition::Start, &[]);
+        for period in 0..5 {
+            let name = format!("log.{}", 1_763_800_000 + 300 * period);
+            stage.append(&name, &format!("{period} first\n"));
+            fs::remove_file(stage.path("log")).ok();
+            fs::hard_link(stage.path(&name), stage.path("log")).unwrap();
+            stage.read_all();
+            stage.append("log", &format!("{period} second\n"));
+            if period == 2 {
+                stage.read_all();
+                stage.stop_and_start();
+            }
+            // Just before the end of a period, unseen.
+            stage.append(&name, &format!("{period} third\n"));
+        }
+        stage.read_all();
+        let mut came = stage.texts();
+        came.sort_unstable();
+        let written =
+            (0..5).flat_map(|period| ["first", "second", "third"].map(|line| format!("{period} {line}\n")));
+        assert_eq!(came, written.collect::<Vec<_>>(), "{pattern}");
+    }
+}
+
+#[test]
+fn files_that_begin_alike_are_told_apart() {
+    let head = "the same heading in each of them\n".repeat(100);
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log.a", &head)]);
+    stage.read_all();
+    stage.append("log.b", &head);
+    stage.read_all();
+    stage.append("log.a", "a\n");
+    stage.append("log.b", "b\n");
+    stage.read_all();
+    stage.rename("log.a", "log.x");
+    stage.rename("log.b", "log.a");
+    stage.append("log.x", "a again\n");
+    stage.append("log.a", "b again\n");
+    stage.stop_and_start();
+    stage.read_all();
+    let mut came: Vec<&str> = stage.texts().into_iter().filter(|text| !head.contains(text)).collect();
+    came.sort_unstable();
+    assert_eq!((came, stage.came.len()), (vec!["a\n", "a again\n", "b\n", "b again\n"], 204));
+}
+
+#[test]
+fn an_empty_file_is_a_file() {
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", ""), ("log.other", "")]);
+    stage.read_all();
+    stage.rename("log", "log.1");
+    stage.append("log", "");
+    stage.append("log.1", "one\n");
+    stage.stop_and_start();
+    stage.append("log", "two\n");
+    stage.append("log.other", "three\n");
+    stage.read_all();
+    let mut came = stage.texts();
+    came.sort_unstable();
+    assert_eq!(came, ["one\n", "three\n", "two\n"]);
+}

@@ -38,6 +38,8 @@ pub enum Metric {
     FilesTruncated,
     /// Files read again from their beginning as nothing could be proved.
     FilesReread,
+    /// Archives that were to be read and cannot be.
+    ArchivesDamaged,
     /// Bytes that were gone before they could be read.
     BytesLost,
     /// NUL bytes skipped.
@@ -91,7 +93,7 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
 }
 
 /// Everything there is, in the order of the way of the data.
-pub const TABLE: [Description; 26] = {
+pub const TABLE: [Description; 27] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
@@ -200,6 +202,12 @@ pub const TABLE: [Description; 26] = {
             "kinetail_files_reread_total",
             Counter,
             "Files read from their beginning though they may be copies of what was read.",
+        ),
+        describe(
+            Metric::ArchivesDamaged,
+            "kinetail_archives_damaged_total",
+            Counter,
+            "Compressed rotations that were to be read and are damaged or cut short; nothing of them is read.",
         ),
         describe(
             Metric::BytesLost,

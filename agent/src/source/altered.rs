@@ -33,7 +33,7 @@ impl Files {
         let offset = known.position.offset.to_raw();
         let mut ready = Vec::new();
         match search::find_copy(&*self.disk, &known, self.settings.pattern.literal_prefix(), &self.table) {
-            Some((path, copy)) => {
+            Ok(Some((path, copy))) => {
                 self.metrics.add(Metric::FilesTruncated, 1);
                 info!(file = %path.display(), from = %known.path.display(), offset,
                       "file was copied and truncated; reads the rest from its copy");
@@ -44,7 +44,13 @@ impl Files {
                 self.mark_leaving(copy, now);
                 ready.push(copy);
             }
-            None => self.tell_altered(&known.path, altered, known.size.saturating_sub(offset), offset),
+            Err(unfinished) => {
+                self.metrics.add(Metric::FilesTruncated, 1);
+                info!(file = %unfinished.path.display(), from = %known.path.display(), offset,
+                      "file was truncated and its copy is compressed; waits until that can be read");
+                self.seek(known, unfinished, now);
+            }
+            Ok(None) => self.tell_altered(&known.path, altered, known.size.saturating_sub(offset), offset),
         }
         ready.extend(self.begin_anew(id, now));
         ready

@@ -13,10 +13,11 @@ use tokio::time::Instant;
 
 use super::discover::is_compressed;
 use super::disk::{Kind, Stat};
+use super::evidence::{self, OpenError};
 use super::files::{Files, Met};
 use super::lanes::Lane;
 use super::rotation::Name;
-use crate::position::{FileId, Generation};
+use crate::position::{FileId, Generation, Head, Identity, Position};
 
 /// A file of the last run, and where it is now, if anywhere.
 #[derive(Debug)]
@@ -102,10 +103,21 @@ impl Files {
 
     fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) {
         for Sibling { path, stat, .. } in rotations {
-            if self.known(&stat).is_some() {
+            if self.known(&stat).is_some() || self.is_sought(&path) {
                 continue;
             }
-            let Some(opened) = self.open(&path) else { continue };
+            let opened = match evidence::open(&*self.disk, &path, self.settings.pattern.literal_prefix()) {
+                Ok(opened) => opened,
+                Err(error) if error.is_absence() => continue,
+                Err(OpenError::Unfinished(archive)) => {
+                    self.seek(unknown(path, &stat), archive, now);
+                    continue;
+                }
+                Err(error) => {
+                    self.refuse(&path, &error);
+                    continue;
+                }
+            };
             if let Some(id) = self.identify(&path, opened, met, now) {
                 self.table.edit(id, |tailed| tailed.in_reach = false);
                 self.mark_leaving(id, now);
@@ -141,4 +153,18 @@ impl Files {
 fn split(path: &Path) -> (&Path, Name) {
     let directory = path.parent().unwrap_or(Path::new("/"));
     (directory, Name::of(path.file_name().unwrap_or_default()))
+}
+
+/// A file at `path` of which nothing is known but that all of it is to be read.
+fn unknown(path: PathBuf, stat: &Stat) -> Generation {
+    Generation {
+        file: FileId::FIRST,
+        identity: Identity { device: stat.device, inode: stat.inode, head: Head::default() },
+        mark: None,
+        leaving: true,
+        path,
+        position: Position::default(),
+        size: 0,
+        modified: stat.modified,
+    }
 }

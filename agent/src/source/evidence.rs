@@ -1,12 +1,14 @@
 //! What a file shows of itself, read for `source/identity.rs` to judge.
 //!
 //! Knows how to open and look, not what it means. Opens regular files only, never waits for a device or a pipe, and
-//! follows a link only to where its owner could have read too.
+//! follows a link only to where its owner could have read too. What its name says is compressed shows what was compressed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::archive::{Archive, Format, Unfinished};
+use super::discover::is_compressed;
 use super::disk::{Content, Disk, Kind, Stat};
 use super::identity::{Evidence, Inode, Original, Proof};
 use crate::position::{Head, Identity, Offset, Position, Tail};
@@ -27,6 +29,12 @@ pub(crate) enum OpenError {
     /// A link by somebody else to somewhere else: following it would show files to those who may not read them.
     #[error("`{path}` is a link of another user that leads out of `{reach}`")]
     ForeignLink { path: PathBuf, reach: PathBuf },
+    /// It is compressed otherwise than archives are that are read.
+    #[error("`{path}` is compressed, but not as .gz, .zst, .bz2 or .xz")]
+    UnknownFormat { path: PathBuf },
+    /// An archive that is not whole, or not yet.
+    #[error(transparent)]
+    Unfinished(Box<Unfinished>),
 }
 
 impl OpenError {
@@ -36,7 +44,10 @@ impl OpenError {
             OpenError::Open { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
             }
-            OpenError::NotRegular { .. } | OpenError::ForeignLink { .. } => false,
+            OpenError::NotRegular { .. }
+            | OpenError::ForeignLink { .. }
+            | OpenError::UnknownFormat { .. }
+            | OpenError::Unfinished(_) => false,
         }
     }
 }
@@ -49,8 +60,39 @@ pub(crate) struct Opened {
     pub(crate) identity: Identity,
 }
 
-/// Opens the regular file at `path`. A link must belong to root or to us, or lead to somewhere below `reach`.
+/// Opens the regular file at `path`, an archive after all of it was decoded. A link must belong to root or to us, or lead
+/// to somewhere below `reach`.
 pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened, OpenError> {
+    let opened = open_if(disk, path, reach, Head::default())?;
+    Ok(opened.expect("every file begins with no bytes"))
+}
+
+/// The same, but an archive only if it begins with `head`: decoding all of it is dear.
+pub(crate) fn open_if(
+    disk: &dyn Disk,
+    path: &Path,
+    reach: &Path,
+    head: Head,
+) -> Result<Option<Opened>, OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let file = open_regular(disk, path, reach)?;
+    let file = match Format::of(path) {
+        Some(format) => match Archive::read_through(file, path, format, head)? {
+            Some(archive) => Arc::new(archive),
+            None => return Ok(None),
+        },
+        None if is_compressed(path.as_os_str()) => {
+            return Err(OpenError::UnknownFormat { path: path.to_owned() });
+        }
+        None => file,
+    };
+    let stat = file.stat().map_err(failed)?;
+    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
+    let identity = Identity { device: stat.device, inode: stat.inode, head };
+    Ok(Some(Opened { file, stat, identity }))
+}
+
+fn open_regular(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Arc<dyn Content>, OpenError> {
     let failed = |source| OpenError::Open { path: path.to_owned(), source };
     let link = disk.stat_link(path).map_err(failed)?;
     if link.kind == Kind::Link {
@@ -62,13 +104,10 @@ pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened,
     }
     // Not even opening a pipe or a device may wait; what was opened is what is looked at, not what the path said.
     let file = disk.open(path).map_err(failed)?;
-    let stat = file.stat().map_err(failed)?;
-    if stat.kind != Kind::File {
-        return Err(OpenError::NotRegular { path: path.to_owned() });
+    match file.stat().map_err(failed)?.kind {
+        Kind::File => Ok(file),
+        Kind::Directory | Kind::Link | Kind::Other => Err(OpenError::NotRegular { path: path.to_owned() }),
     }
-    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
-    let identity = Identity { device: stat.device, inode: stat.inode, head };
-    Ok(Opened { file, stat, identity })
 }
 
 /// What an open file, known by `identity`, looks like now.

@@ -16,6 +16,7 @@ use super::discover::Found;
 use super::disk::{Disk, Stat};
 use super::evidence::{self, Opened};
 use super::search::{self, Origin};
+use super::sought::Sought;
 use super::table::{Table, Tailed};
 use super::tail::{Block, Extent, Read};
 use super::{Change, Settings};
@@ -30,6 +31,8 @@ pub(crate) struct Files {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) table: Table,
+    /// Files that are in archives which cannot be read yet.
+    pub(super) sought: Vec<Sought>,
     /// Names that could not be opened, so that each is told once.
     refused: BTreeSet<PathBuf>,
 }
@@ -57,7 +60,7 @@ impl Met {
 
 impl Files {
     pub(crate) fn new(settings: Settings, disk: Arc<dyn Disk>, metrics: Arc<Metrics>) -> Files {
-        Files { settings, disk, metrics, table: Table::new(), refused: BTreeSet::new() }
+        Files { settings, disk, metrics, table: Table::new(), sought: Vec::new(), refused: BTreeSet::new() }
     }
 
     /// What became of files since it was last asked.
@@ -80,7 +83,7 @@ impl Files {
 
     /// Bytes that are not read yet.
     pub(crate) fn behind(&self) -> u64 {
-        self.table.behind()
+        self.table.behind() + self.behind_sought()
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = FileId> {

@@ -5,12 +5,15 @@
 //! [`Change`]s. Several files are read in turn, a block each, so that none waits for another's end. (G4)
 //!
 //! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
-//! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
-//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], `mark` says what its lines are
+//! `search` finds what is left of it under another name, in places that `beside` names, `archive` reads what is compressed,
+//! `sought` waits for an archive that is not whole, `resume` takes the file up at the start and `files` after that,
+//! `backlog` takes up its rotations, `altered` says what is lost of it, `table` holds it, `lanes` has its turn, `tail` reads it into a [`Chunk`], `mark` says what its lines are
 //! called wherever they go. `metadata` knows the host itself.
 
 mod altered;
+mod archive;
 mod backlog;
+mod beside;
 mod chunk;
 mod discover;
 mod disk;
@@ -24,6 +27,7 @@ mod metadata;
 mod resume;
 mod rotation;
 mod search;
+mod sought;
 mod table;
 mod tail;
 mod watch;
@@ -190,6 +194,8 @@ impl Source {
         }
         if now >= self.poll {
             self.poll = now + POLL;
+            let ready = self.files.seek_again(now);
+            self.add(ready);
             if self.watch.is_complete() {
                 self.add(self.files.leaving().collect::<Vec<_>>());
             } else {
@@ -268,7 +274,8 @@ impl Source {
 
     /// Waits until there is something to look at, at most until `deadline`.
     pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
-        let unheard = !self.watch.is_complete() || self.files.leaving().next().is_some();
+        let unheard =
+            !self.watch.is_complete() || self.files.leaving().next().is_some() || self.files.is_seeking();
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
         let until = deadline.map_or(next, |deadline| deadline.min(next));
         self.watch.bell.wait(until.saturating_duration_since(now), GATHER);

@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use super::backlog::Resumed;
 use super::discover::Found;
-use super::evidence;
+use super::evidence::{self, Opened};
 use super::files::Files;
 use super::search;
 use super::{InitialPosition, Resume};
@@ -60,33 +60,18 @@ impl Files {
         let offset = position.offset.to_raw();
         let unread = known.size.saturating_sub(offset);
         match search::find(&*self.disk, known, &found.files, self.settings.pattern.literal_prefix()) {
-            search::Outcome::Same(at, opened) => match self.known(&opened.stat) {
-                // Two files of the last run are one now, its copy: it is read from where the less read one was.
-                // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
-                Some(id) => {
-                    let is_inode = opened.identity.inode == known.identity.inode;
-                    self.table.edit(id, |tailed| {
-                        if position.offset < tailed.position().offset {
-                            tailed.cursor.advance(position);
-                        }
-                        tailed.mark = known.mark.filter(|_| is_inode).unwrap_or(tailed.mark);
-                    });
-                    self.table.tell(id);
-                    return Some(at);
-                }
-                None => {
-                    self.tell_cut(&at, known.size, opened.stat.size);
-                    let id = self.table.admit(&at, *opened, position, known.mark, now);
-                    info!(file = %at.display(), file_id = id.to_raw(), offset, "goes on in file");
-                    let in_reach = self.settings.pattern.matches(&at);
-                    self.table.edit(id, |tailed| tailed.in_reach = in_reach);
-                    if at != *path {
-                        self.mark_leaving(id, now);
-                    }
-                    self.table.edit(id, |tailed| tailed.leaving |= known.leaving);
-                    return Some(at);
-                }
-            },
+            search::Outcome::Same(at, opened) => {
+                self.go_on(known, &at, *opened, now);
+                return Some(at);
+            }
+            search::Outcome::Unfinished(unfinished) => {
+                let at = unfinished.path.clone();
+                info!(file = %at.display(), from = %path.display(), offset,
+                      "file is compressed; waits until its archive can be read");
+                self.table.remember(known.clone());
+                self.seek(known.clone(), unfinished, now);
+                return Some(at);
+            }
             search::Outcome::Altered(altered) => {
                 self.tell_altered(path, altered, unread, offset);
                 self.table.remember(known.clone());
@@ -103,5 +88,32 @@ impl Files {
             search::Outcome::Gone => info!(file = %path.display(), offset, "file is gone, read to its end"),
         }
         None
+    }
+    /// Goes on in a file of an earlier time, which is at `at` now.
+    pub(super) fn go_on(&mut self, known: &Generation, at: &Path, opened: Opened, now: Instant) -> FileId {
+        let position = known.position;
+        if let Some(id) = self.known(&opened.stat) {
+            // Two files of the last run are one now, its copy: it is read from where the less read one was.
+            // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
+            let is_inode = opened.identity.inode == known.identity.inode;
+            self.table.edit(id, |tailed| {
+                if position.offset < tailed.position().offset {
+                    tailed.cursor.advance(position);
+                }
+                tailed.mark = known.mark.filter(|_| is_inode).unwrap_or(tailed.mark);
+            });
+            self.table.tell(id);
+            return id;
+        }
+        self.tell_cut(at, known.size, opened.stat.size);
+        let id = self.table.admit(at, opened, position, known.mark, now);
+        info!(file = %at.display(), file_id = id.to_raw(), offset = position.offset.to_raw(), "goes on in file");
+        let in_reach = self.settings.pattern.matches(at);
+        self.table.edit(id, |tailed| tailed.in_reach = in_reach);
+        if at != known.path {
+            self.mark_leaving(id, now);
+        }
+        self.table.edit(id, |tailed| tailed.leaving |= known.leaving);
+        id
     }
 }

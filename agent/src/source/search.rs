@@ -1,14 +1,17 @@
 //! Where a file of the last run, or what a truncation took away, is now.
 //!
 //! Looks in the directory where the file was last seen, at every regular file, whether the pattern leads there or
-//! not: with an exact name, `access_log.1` is outside it. Proofs decide, not names.
+//! not: with an exact name, `access_log.1` is outside it. Then it looks into archives. Proofs decide, not names.
 
 use std::io;
+use std::iter::{once, once_with};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::archive::Unfinished;
+use super::beside;
 use super::discover::is_compressed;
-use super::disk::{Content, Disk, Kind};
+use super::disk::{Content, Disk};
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
 use super::table::Table;
@@ -23,6 +26,8 @@ pub(crate) enum Outcome {
     Altered(Change),
     /// Something is where it was last seen, but cannot be looked at.
     Unreadable(OpenError),
+    /// An archive that may hold it is not whole, or not yet.
+    Unfinished(Box<Unfinished>),
     /// Nowhere.
     Gone,
 }
@@ -32,12 +37,22 @@ pub(crate) fn find(disk: &dyn Disk, known: &Generation, found: &[PathBuf], reach
     let mut altered = None;
     let mut copy = None;
     let mut unreadable = None;
+    let mut unfinished = None;
     // Its last path first: most files have not moved.
-    let beside = std::iter::once_with(|| neighbours(disk, &known.path)).flatten();
-    let candidates = std::iter::once(known.path.clone()).chain(found.iter().cloned()).chain(beside);
+    let beside = once_with(|| beside::plain_files(disk, &known.path)).flatten();
+    let archives = once_with(|| beside::archives(disk, known, None)).flatten();
+    let candidates = once(known.path.clone()).chain(found.iter().cloned()).chain(beside).chain(archives);
     for path in candidates {
-        let opened = match evidence::open(disk, &path, reach) {
-            Ok(opened) => opened,
+        if copy.is_some() && is_compressed(path.as_os_str()) {
+            break;
+        }
+        let opened = match evidence::open_if(disk, &path, reach, known.identity.head) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => continue,
+            Err(OpenError::Unfinished(archive)) if may_hold(&archive, known) => {
+                unfinished = unfinished.or(Some(archive));
+                continue;
+            }
             Err(error) => {
                 if path == known.path && !error.is_absence() {
                     unreadable = Some(error);
@@ -45,9 +60,7 @@ pub(crate) fn find(disk: &dyn Disk, known: &Generation, found: &[PathBuf], reach
                 continue;
             }
         };
-        let Ok(evidence) = evidence::beside(&opened, &known.identity, &known.position, Original::Gone) else {
-            continue;
-        };
+        let Ok(evidence) = evidence_of(&path, &opened, known) else { continue };
         match judge(&evidence) {
             Verdict::Same => return Outcome::Same(path, Box::new(opened)),
             Verdict::Changed(change) => altered = Some(change),
@@ -55,29 +68,60 @@ pub(crate) fn find(disk: &dyn Disk, known: &Generation, found: &[PathBuf], reach
             Verdict::CopyBeside | Verdict::Unclear | Verdict::Unrelated => {}
         }
     }
-    match (copy, altered, unreadable) {
-        (Some((path, opened)), _, _) => Outcome::Same(path, Box::new(opened)),
-        (None, Some(change), _) => Outcome::Altered(change),
-        (None, None, Some(error)) => Outcome::Unreadable(error),
-        (None, None, None) => Outcome::Gone,
+    match (copy, unfinished, altered, unreadable) {
+        (Some((path, opened)), _, _, _) => Outcome::Same(path, Box::new(opened)),
+        (None, Some(unfinished), _, _) => Outcome::Unfinished(unfinished),
+        (None, None, Some(change), _) => Outcome::Altered(change),
+        (None, None, None, Some(error)) => Outcome::Unreadable(error),
+        (None, None, None, None) => Outcome::Gone,
     }
 }
 
+/// Whether an archive that cannot be read may hold `known`: it begins like it, or, where that cannot be seen, its name and
+/// time say so.
+fn may_hold(archive: &Unfinished, known: &Generation) -> bool {
+    let head = known.identity.head;
+    let begins = head.len > 0 && archive.readable >= u64::from(head.len);
+    begins || archive.path == known.path || beside::may_become(known, &archive.path, &archive.stat)
+}
+
+/// What the file at `path` shows beside `known`, whose inode is gone or holds something else.
+fn evidence_of(path: &Path, opened: &Opened, known: &Generation) -> io::Result<Evidence> {
+    let evidence = evidence::beside(opened, &known.identity, &known.position, Original::Gone)?;
+    // A file and its archive have two inodes; equal numbers are chance.
+    let is_one_kind = is_compressed(path.as_os_str()) == is_compressed(known.path.as_os_str());
+    Ok(if is_one_kind { evidence } else { Evidence { inode: Inode::Other, ..evidence } })
+}
+
 /// Finds the copy of `known`, which was truncated or rewritten itself, among the files that are not in `table`.
+///
+/// # Errors
+/// If there is none but perhaps in an archive that is not whole, or not yet.
 pub(super) fn find_copy(
     disk: &dyn Disk,
     known: &Generation,
     reach: &Path,
     table: &Table,
-) -> Option<(PathBuf, Opened)> {
-    neighbours(disk, &known.path).into_iter().find_map(|path| {
-        let opened = evidence::open(disk, &path, reach).ok()?;
-        if table.by_inode(opened.stat.device, opened.stat.inode).is_some() {
-            return None;
+) -> Result<Option<(PathBuf, Opened)>, Box<Unfinished>> {
+    let mut unfinished = None;
+    let archives = once_with(|| beside::archives(disk, known, Some(table))).flatten();
+    for path in beside::plain_files(disk, &known.path).into_iter().chain(archives) {
+        let opened = match evidence::open_if(disk, &path, reach, known.identity.head) {
+            Ok(Some(opened)) => opened,
+            Err(OpenError::Unfinished(archive)) if may_hold(&archive, known) => {
+                unfinished = unfinished.or(Some(archive));
+                continue;
+            }
+            Ok(None) | Err(_) => continue,
+        };
+        let is_open = table.by_inode(opened.stat.device, opened.stat.inode).is_some();
+        if !is_open
+            && evidence_of(&path, &opened, known).is_ok_and(|evidence| judge(&evidence) == Verdict::Copy)
+        {
+            return Ok(Some((path, opened)));
         }
-        let evidence = evidence::beside(&opened, &known.identity, &known.position, Original::Gone).ok()?;
-        (judge(&evidence) == Verdict::Copy).then_some((path, opened))
-    })
+    }
+    unfinished.map_or(Ok(None), Err)
 }
 
 /// Where the bytes of a file come from whose inode is unknown.
@@ -158,17 +202,4 @@ pub(super) fn compare(file: &Arc<dyn Content>, known: &Generation) -> io::Result
 fn may_be_copy(found: &Opened, known: &Head) -> bool {
     let head = &found.identity.head;
     known.len > 0 && (head == known || (!known.is_whole() && head.len >= known.len))
-}
-
-/// The other plain files of a file's directory. Compressed ones hold other bytes than they stand for.
-fn neighbours(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
-    let Some(directory) = path.parent() else { return Vec::new() };
-    let Ok(entries) = disk.list(directory) else { return Vec::new() };
-    let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);
-    let mut paths: Vec<PathBuf> = files
-        .map(|(name, _)| directory.join(name))
-        .filter(|other| other != path && !is_compressed(other.as_os_str()))
-        .collect();
-    paths.sort_unstable();
-    paths
 }

@@ -223,6 +223,19 @@ impl Table {
         self.changes.extend(self.files.get(&id).map(|tailed| Change::Known(tailed.generation(id))));
     }
 
+    /// Gives out a file that is not open, so that it is not forgotten; gives its name.
+    pub(super) fn keep(&mut self, known: &Generation) -> FileId {
+        let id = self.next;
+        self.next = id.next();
+        self.changes.push(Change::Known(Generation { file: id, ..known.clone() }));
+        id
+    }
+
+    /// Gives out that nothing more comes of a file that is not open.
+    pub(super) fn release(&mut self, id: FileId) {
+        self.changes.push(Change::Ended(id));
+    }
+
     /// Gives out that bytes hold no line.
     pub(super) fn tell_skipped(&mut self, span: Span) {
         self.changes.push(Change::Skipped(span));

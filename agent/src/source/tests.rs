@@ -1,6 +1,7 @@
 //! The source over real files: one behaviour in each case, and random histories against an exact model.
 
 mod backlog;
+mod compressed;
 mod model;
 mod place;
 mod restart;

@@ -19,7 +19,8 @@
 //!
 //! [`position`] says where a byte came from, [`loss`] every way a line may be left behind, [`budget`] how many
 //! bytes may be held. The steps in the middle are pure: no clock, disk, network or log. [`pipeline`] joins the steps
-//! and is the only place that starts threads and tasks; [`config`] makes what the steps accept out of `agent.json`;
+//! and is the only place that starts threads and tasks; at its first start [`takeover`] gives it the Java agent's
+//! positions in place of a checkpoint. [`config`] makes what the steps accept out of `agent.json`;
 //! [`metrics`] counts, [`report`] tells.
 //!
 //! # One line's way
@@ -53,3 +54,4 @@ pub mod send;
 pub mod shutdown;
 pub mod source;
 pub mod split;
+pub mod takeover;

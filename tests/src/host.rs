@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -106,8 +107,23 @@ impl Host {
     /// # Errors
     /// If it cannot be built or started.
     pub fn start(&self) -> Result<Agent> {
-        fs::write(self.config(), serde_json::to_string_pretty(&self.settings)?)?;
+        self.configure()?;
         Agent::start(binary::agent()?, self)
+    }
+
+    /// Runs a command of kinetail, which ends by itself, with this host's configuration.
+    ///
+    /// # Errors
+    /// If it cannot be built or started.
+    pub fn kinetail(&self, words: &[&str]) -> Result<Output> {
+        self.configure()?;
+        let mut command = Command::new(binary::agent()?);
+        command.args(words).arg("-c").arg(self.config()).env_clear().stdin(Stdio::null());
+        command.output().context("failed to run kinetail")
+    }
+
+    fn configure(&self) -> Result<()> {
+        fs::write(self.config(), serde_json::to_string_pretty(&self.settings)?).context("failed to configure")
     }
 
     /// What the agent on this host published last; none if nothing yet.

@@ -13,6 +13,7 @@
 //! - [`binary`] builds the agent and the functions that are run, in the profile of the running test;
 //! - [`host`] is a machine in a temporary directory, [`agent`] the process on it, [`crash`] its sudden end;
 //! - [`writer`] writes numbered log lines and rotates; [`httpd`] is a real Apache and [`visitor`] its traffic;
+//! - [`java`] is the Java agent, as far as it keeps positions;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
 //! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
@@ -34,6 +35,7 @@ pub mod endpoint;
 pub mod faults;
 pub mod host;
 pub mod httpd;
+pub mod java;
 pub mod metrics;
 pub mod oracle;
 pub mod page;

@@ -17,6 +17,8 @@ const CURRENT: &str = "checkpoint";
 const PREVIOUS: &str = "checkpoint.previous";
 /// What is appended to the name of a file that is set aside.
 const DAMAGED: &str = ".damaged";
+/// The same for one that is good, but is not to be used any more.
+const REPLACED: &str = ".replaced";
 
 /// Why the state directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +121,22 @@ impl Store {
         let failed = |source| StoreError::Write { path: path.clone(), source };
         keep_previous(&self.directory).map_err(failed)?;
         replace(&path, &format::write(state)).map_err(failed)
+    }
+
+    /// Moves the checkpoint and the one before away, as `….replaced`, so that there is none.
+    ///
+    /// # Errors
+    /// If one is there and can't be moved.
+    pub fn set_aside(&self) -> Result<(), StoreError> {
+        // The older first: were it left alone by a crash, it would be taken for the last.
+        for name in [PREVIOUS, CURRENT] {
+            let path = self.directory.join(name);
+            match rename(&path, &self.directory.join(format!("{name}{REPLACED}"))) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                moved => moved.map_err(|source| StoreError::Write { path, source })?,
+            }
+        }
+        Ok(())
     }
 
     /// Replaces `name` by `text`. For readers beside us: never torn, but not synced, as it is of no use after a crash.

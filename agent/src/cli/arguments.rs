@@ -62,6 +62,26 @@ Examples:
   kinetail parse --format COMBINEDAPACHELOG /var/log/httpd/access_log
   tail -n 5 access_log | kinetail parse --format COMMONAPACHELOG --json-types native";
 
+const AFTER_TAKEOVER: &str = "\
+The first start of `kinetail run` does this by itself. What is told of each flow is where it goes on, or why it does not. \
+Stop the Java agent first: what it sends after this is sent again. Run it as the user of the service, who is to own what \
+is written; while kinetail runs it is refused.
+
+Examples:
+  What would happen?
+    kinetail checkpoint takeover --dry-run
+  Once more from the Java agent's positions, in place of our own:
+    kinetail checkpoint takeover --force --from /var/run/aws-kinesis-agent/checkpoints";
+
+const AFTER_HANDBACK: &str = "\
+Stop kinetail first, then start the Java agent. It follows one file of a flow at a time, so that it may send again what \
+was sent of newer ones; what is told of each file is what it will do with it. Run it as the user of the service, who \
+is to own the store.
+
+Examples:
+  kinetail checkpoint handback
+  kinetail checkpoint handback -c ./agent.json --to ./checkpoints";
+
 const AFTER_COMPLETIONS: &str = "\
 Examples:
   kinetail completions bash > /usr/share/bash-completion/completions/kinetail";
@@ -194,6 +214,12 @@ impl From<Types> for JsonTypes {
 pub(super) enum Checkpoint {
     /// Print how far each file of each flow has been delivered
     Show(Show),
+    /// Take over the positions of the Java agent from its store
+    #[command(after_help = AFTER_TAKEOVER)]
+    Takeover(Takeover),
+    /// Write our positions into a store that the Java agent can start from
+    #[command(after_help = AFTER_HANDBACK)]
+    Handback(Handback),
 }
 
 /// The words behind `checkpoint show`.
@@ -204,6 +230,32 @@ pub(super) struct Show {
     /// Print it as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The words behind `checkpoint takeover`.
+#[derive(Args, Debug)]
+pub(super) struct Takeover {
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
+    /// The Java agent's store; that of `checkpointFile` if left out, or the default one
+    #[arg(long, value_name = "STORE")]
+    pub(super) from: Option<PathBuf>,
+    /// Tell what would happen, and change nothing
+    #[arg(long, conflicts_with = "force")]
+    pub(super) dry_run: bool,
+    /// Set a checkpoint of our own aside, if there is one
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+/// The words behind `checkpoint handback`.
+#[derive(Args, Debug)]
+pub(super) struct Handback {
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
+    /// The Java agent's store, made if it is missing; that of `checkpointFile` if left out
+    #[arg(long, value_name = "STORE")]
+    pub(super) to: Option<PathBuf>,
 }
 
 /// The words behind `completions`.

@@ -7,9 +7,11 @@ mod arguments;
 mod check;
 mod checkpoint;
 mod completions;
+mod handback;
 mod man;
 mod parse;
 mod run;
+mod takeover;
 mod version;
 
 use std::env;
@@ -66,6 +68,8 @@ fn dispatch(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> io
             }))
         }
         Command::Checkpoint(Checkpoint::Show(args)) => checkpoint::show(&args, out, err),
+        Command::Checkpoint(Checkpoint::Takeover(args)) => takeover::run(&args, out, err),
+        Command::Checkpoint(Checkpoint::Handback(args)) => handback::run(&args, out, err),
         Command::Version => version::run(out),
         Command::Completions(args) => completions::run(args.shell, out),
         Command::Man(args) => man::run(args.command.as_deref(), out, err),

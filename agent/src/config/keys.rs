@@ -5,6 +5,7 @@
 
 use crate::config::key::Default::{Flag, Nothing, Number, Text};
 use crate::config::key::{Holder, Key, Kind, Unit};
+use crate::takeover::DEFAULT_STORE;
 
 /// The longest time that a key may ask for where the service sets no limit.
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -54,7 +55,7 @@ pub static KEYS: &[Key] = &[
     agent("sendingThreadsKeepAliveMillis", MILLIS, "How long an idle sending thread stays.").default(Number(60_000)).without(NO_THREADS),
     agent("sendingThreadsMaxQueueSize", PIECES, "How many buffers wait for a sending thread.").default(Number(100)).without(NO_THREADS),
     // The Java agent's own store of positions.
-    agent("checkpointFile", Kind::Text, "Where the Java agent's store of positions is.").default(Text("/var/run/aws-kinesis-agent/checkpoints")).not_yet(Text("")),
+    agent("checkpointFile", Kind::Text, "Where the Java agent's store of positions is, which is taken over at the first start.").default(Text(DEFAULT_STORE)),
     agent("checkpointTimeToLiveDays", Kind::Number { unit: Unit::Days, least: 0, most: i32::MAX as i64 }, "How old a row of that store may become.").default(Number(7)).without(NO_SQLITE),
     agent("checkpoints.queryTimeoutSeconds", seconds(0, DAY_MILLIS / 1000), "How long a query of that store may take.").default(Number(30)).without(NO_SQLITE),
     agent("checkpoints.connectionTimeoutSeconds", seconds(0, DAY_MILLIS / 1000), "How long that store may take to open.").default(Number(5)).without(NO_SQLITE),

@@ -102,6 +102,7 @@ fn the_shipped_configuration_is_the_access_log_of_httpd() {
 fn without_a_word_everything_has_its_default() {
     let config = load_fixture("good/minimal.json");
     assert_eq!(config.agent.state_directory, Path::new("/var/lib/kinetail"));
+    assert_eq!(config.agent.java_store, Path::new("/var/run/aws-kinesis-agent/checkpoints"));
     assert_eq!(config.agent.max_memory_bytes, 32 << 20);
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(10));
     assert_eq!(config.agent.status_period, Some(Duration::from_secs(30)));
@@ -123,6 +124,7 @@ fn without_a_word_everything_has_its_default() {
 fn every_honoured_key_does_what_it_says() {
     let config = load_fixture("good/every-honoured-key.json");
     assert_eq!(config.agent.state_directory, Path::new("/var/lib/elsewhere"));
+    assert_eq!(config.agent.java_store, Path::new("/opt/java/checkpoints"));
     assert_eq!(config.agent.max_memory_bytes, 64 << 20);
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(20));
     assert_eq!(config.agent.status_period, Some(Duration::from_secs(60)));

@@ -9,6 +9,7 @@
 //! stops nothing else. (G5, G7) Stopping is the pipeline running dry: readers stop, each channel closes behind the
 //! last line, each step finishes what it holds, the checkpoint is written last. (G3)
 
+mod first_start;
 mod reader;
 mod report;
 
@@ -32,6 +33,7 @@ use crate::position::FlowId;
 use crate::send::{Aws, AwsError, Kinesis, Sender, Stream};
 use crate::shutdown::Signals;
 use crate::source::{Bell, Change, HostNameError, Resume, Source, System, Watch, host_name};
+use crate::takeover;
 use reader::{Desk, OnTheWay, Parcel, Reader};
 use report::{Reporter, Told};
 
@@ -55,6 +57,12 @@ pub enum RunError {
     /// The state directory.
     #[error("could not start from the last checkpoint")]
     State(#[source] StoreError),
+    /// The Java agent's store.
+    #[error(
+        "could not take over the Java agent's positions; without them lines would be lost or sent again, so nothing is \
+         started; move the store away to start without them"
+    )]
+    Takeover(#[source] takeover::StoreError),
     /// The access to the service.
     #[error("could not prepare the connection to Kinesis")]
     Aws(#[source] AwsError),
@@ -88,7 +96,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let host = config.flows.iter().any(|flow| flow.adds_position).then(host_name).transpose();
     let host = host.map_err(RunError::Host)?.map(Arc::from);
     let store = Arc::new(Store::open(&config.agent.state_directory).map_err(RunError::State)?);
-    let found = store.load().map_err(RunError::State)?;
+    let found = match store.load().map_err(RunError::State)? {
+        Found::Nothing => first_start::take_over(&config).map_err(RunError::Takeover)?,
+        found @ (Found::State(_) | Found::Damaged) => found,
+    };
     let system = |what| move |source| RunError::System { what, source };
     // One thread for the network: signing and encryption of all flows together take less than one core.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

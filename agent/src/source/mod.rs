@@ -7,7 +7,7 @@
 //! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
 //! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
 //! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], `mark` says what its lines are
-//! called wherever they go. `metadata` knows the host itself.
+//! called wherever they go. `survey` looks at what is there for those who read nothing, and `metadata` knows the host itself.
 
 mod altered;
 mod backlog;
@@ -24,6 +24,7 @@ mod metadata;
 mod resume;
 mod rotation;
 mod search;
+mod survey;
 mod table;
 mod tail;
 mod watch;
@@ -38,6 +39,7 @@ pub use discover::{Pattern, PatternError};
 pub use disk::{Content, Disk, Kind, Stat, System};
 pub use lanes::{Lane, Share};
 pub use metadata::{HostNameError, host_name};
+pub(crate) use survey::{Seen, as_read, beside, holds, survey};
 pub use watch::{Bell, Watch};
 
 use crate::metrics::{Metric, Metrics};

@@ -161,7 +161,7 @@ fn may_be_copy(found: &Opened, known: &Head) -> bool {
 }
 
 /// The other plain files of a file's directory. Compressed ones hold other bytes than they stand for.
-fn neighbours(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
+pub(super) fn neighbours(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
     let Some(directory) = path.parent() else { return Vec::new() };
     let Ok(entries) = disk.list(directory) else { return Vec::new() };
     let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);

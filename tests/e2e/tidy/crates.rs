@@ -42,8 +42,9 @@ pub(crate) const AGENT: Crate = Crate {
         ("batch", &["position", "loss", "split", "parse"]),
         ("send", &["position", "loss", "batch"]),
         ("checkpoint", &["position", "loss", "send"]),
+        ("takeover", &["position", "source"]),
         ("report", &["loss", "metrics"]),
-        ("config", &["position", "source", "parse", "batch", "send", "chain"]),
+        ("config", &["position", "source", "parse", "batch", "send", "takeover", "chain"]),
         ("shutdown", &[]),
         (
             "pipeline",
@@ -61,6 +62,7 @@ pub(crate) const AGENT: Crate = Crate {
                 "batch",
                 "send",
                 "checkpoint",
+                "takeover",
                 "report",
                 "config",
                 "shutdown",
@@ -76,8 +78,18 @@ pub(crate) const AGENT: Crate = Crate {
         ("cli/check", &["parse", "source"]),
         ("cli/parse", &["parse", "split"]),
         ("cli/checkpoint", &["checkpoint", "position"]),
+        ("cli/takeover", &["checkpoint", "position", "source", "takeover"]),
+        ("cli/handback", &["checkpoint", "source", "takeover"]),
     ],
-    shell: &["source", "send/mod", "send/kinesis", "checkpoint/mod", "checkpoint/store", "shutdown"],
+    shell: &[
+        "source",
+        "send/mod",
+        "send/kinesis",
+        "checkpoint/mod",
+        "checkpoint/store",
+        "takeover/prove",
+        "shutdown",
+    ],
     shell_names: &["chain", "metrics"],
     pure: &[
         "position",
@@ -90,6 +102,7 @@ pub(crate) const AGENT: Crate = Crate {
         "send/settle",
         "send/pace",
         "checkpoint/ledger",
+        "takeover/row",
     ],
 };
 

@@ -260,6 +260,22 @@ mod tests {
         }
     }
 
+    /// The same for every place and every other byte of one file.
+    #[test]
+    fn no_torn_or_changed_byte_is_believed() {
+        let whole = include_bytes!("../../../fixtures/checkpoint/v1");
+        let flows = read(whole).unwrap().flows;
+        for at in 0..whole.len() {
+            assert!(read(&whole[..at]).is_err(), "torn at {at}");
+            for flip in 1..=u8::MAX {
+                let mut changed = whole.to_vec();
+                changed[at] ^= flip;
+                let read = read(&changed).map_or_else(|_| flows.clone(), |state| state.flows);
+                assert_eq!(read, flows, "byte {at} changed by {flip:#x}");
+            }
+        }
+    }
+
     #[test]
     fn a_newer_version_is_named() {
         let text = String::from_utf8(write(&State::default())).unwrap().replace(" v1 ", " v2 ");

@@ -16,7 +16,7 @@ use tracing::{error, info};
 
 pub use format::{FormatError, State};
 pub use ledger::Ledger;
-pub use store::{Found, Store, StoreError, load};
+pub use store::{Found, Holder, Store, StoreError, load};
 
 use crate::chain::Chain;
 use crate::loss::Dropped;

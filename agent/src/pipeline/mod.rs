@@ -130,6 +130,7 @@ async fn run_flows(
     let now = Instant::now();
     let share = agent.max_memory_bytes / flows.len().max(1);
     let (resumes, parked) = resume(&flows, found);
+    let is_first = resumes.iter().any(|resume| matches!(resume, Resume::FirstStart));
     let joint = |_| Joint {
         metrics: Arc::default(),
         bell: Arc::default(),
@@ -153,8 +154,11 @@ async fn run_flows(
         sources.push(source);
     }
     let first = keeper.snapshot(now);
-    store.save(&first.state).map_err(RunError::State)?;
-    keeper.saved(first.records(), Ok(()));
+    match store.save(&first.state) {
+        Err(error) if is_first => return Err(RunError::State(error)),
+        // What the last checkpoint says of each flow stays true, so a full disk does not keep them from going on.
+        result => keeper.saved(first.records(), result),
+    }
 
     let (notes, noted) = mpsc::channel(NOTES_QUEUED);
     let keeping = tokio::spawn(keep(keeper, Arc::clone(&store), noted));
@@ -204,7 +208,13 @@ fn resume(flows: &[Flow], found: Found) -> (Vec<Resume>, State) {
         Found::State(state) => state,
         Found::Nothing => return (vec![Resume::FirstStart; flows.len()], State::default()),
         Found::Damaged => {
-            warn!("no checkpoint can be trusted; reads every file from its beginning");
+            for flow in flows {
+                warn!(
+                    file = flow.source.pattern.as_text(),
+                    "no checkpoint can be trusted; reads all these files \
+                      from their beginning, and sends again what was sent of them"
+                );
+            }
             return (vec![Resume::From(Vec::new()); flows.len()], State::default());
         }
     };

@@ -1,5 +1,6 @@
 //! The agent's process: started, watched, stopped, killed.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -22,11 +23,14 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts `binary` on a host.
-    pub(crate) fn start(binary: &Path, host: &Host) -> Result<Agent> {
+    /// Starts `binary` on a host; through the program that `through` begins with, if any, which has to become the
+    /// agent in the end.
+    pub(crate) fn start(binary: &Path, host: &Host, through: &[OsString]) -> Result<Agent> {
         let stderr = OpenOptions::new().create(true).append(true).open(host.stderr())?;
         let started = SystemTime::now();
-        let child = Command::new(binary)
+        let mut words = through.iter().map(OsString::as_os_str).chain([binary.as_os_str()]);
+        let child = Command::new(words.next().context("there is the agent itself")?)
+            .args(words)
             .arg("run")
             .arg("-c")
             .arg(host.config())
@@ -47,6 +51,12 @@ impl Agent {
     #[must_use]
     pub fn started(&self) -> SystemTime {
         self.started
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal.

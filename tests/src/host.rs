@@ -1,5 +1,6 @@
 //! A machine in a temporary directory: its logs, its configuration, the agent's state.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -106,8 +107,16 @@ impl Host {
     /// # Errors
     /// If it cannot be built or started.
     pub fn start(&self) -> Result<Agent> {
+        self.start_through(&[])
+    }
+
+    /// Starts the agent through another program, such as `env` or `strace`, with its arguments.
+    ///
+    /// # Errors
+    /// If it cannot be built or started.
+    pub fn start_through(&self, program: &[OsString]) -> Result<Agent> {
         fs::write(self.config(), serde_json::to_string_pretty(&self.settings)?)?;
-        Agent::start(binary::agent()?, self)
+        Agent::start(binary::agent()?, self, program)
     }
 
     /// What the agent on this host published last; none if nothing yet.
@@ -164,6 +173,14 @@ impl Host {
         let text = fs::read(self.stderr()).unwrap_or_default();
         let end = text.get(text.len().saturating_sub(LOG_SHOWN)..).unwrap_or_default();
         format!("the agent said:\n{}", String::from_utf8_lossy(end))
+    }
+
+    /// What the agent has said, all its runs together.
+    ///
+    /// # Errors
+    /// If it never was started.
+    pub fn said(&self) -> Result<String> {
+        fs::read_to_string(self.stderr()).context("failed to read what the agent said")
     }
 
     /// Where the agent's standard error goes.

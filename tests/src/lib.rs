@@ -19,6 +19,7 @@
 //! - [`metrics`] reads what the agent publishes; [`oracle`] reads access logs independently, in Python;
 //! - [`cloud`] is what stands behind the stream: the functions, what invokes them, S3 and CloudWatch;
 //! - [`python`] has the packages and emulators that are Python's;
+//! - [`strace`] sees what the agent asks of the kernel, and does harm there; [`volume`] is a disk that can be full;
 //! - [`usage`] says what a process has used; [`books`] compares what was written with what was delivered; [`wait`] waits for a state.
 //!
 //! Nothing here uses the agent's library or the functions': they are known by their files, metrics and requests only.
@@ -39,7 +40,9 @@ pub mod oracle;
 pub mod page;
 pub mod python;
 pub mod scene;
+pub mod strace;
 pub mod usage;
 pub mod visitor;
+pub mod volume;
 pub mod wait;
 pub mod writer;

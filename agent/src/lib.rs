@@ -20,7 +20,7 @@
 //! [`position`] says where a byte came from, [`loss`] every way a line may be left behind, [`budget`] how many
 //! bytes may be held. The steps in the middle are pure: no clock, disk, network or log. [`pipeline`] joins the steps
 //! and is the only place that starts threads and tasks; [`config`] makes what the steps accept out of `agent.json`;
-//! [`metrics`] counts, [`report`] tells.
+//! [`metrics`] counts, [`report`] tells, and on the socket of [`control`] an operator asks.
 //!
 //! # One line's way
 //!
@@ -41,6 +41,7 @@ pub mod chain;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod exit;
 pub mod log;
 pub mod loss;

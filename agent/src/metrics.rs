@@ -52,6 +52,10 @@ pub enum Metric {
     RepeatableRecords,
     /// Bytes not read yet.
     LagBytes,
+    /// Bytes of rotated files not read yet.
+    BacklogBytes,
+    /// Rotated files not read to their end yet.
+    BacklogFiles,
     /// Age of the oldest record that is on its way.
     OldestUndeliveredSeconds,
     /// Files held open.
@@ -91,7 +95,7 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
 }
 
 /// Everything there is, in the order of the way of the data.
-pub const TABLE: [Description; 26] = {
+pub const TABLE: [Description; 28] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
@@ -170,6 +174,18 @@ pub const TABLE: [Description; 26] = {
             "How long the oldest record on its way has been waiting.",
         ),
         describe(Metric::LagBytes, "kinetail_lag_bytes", Gauge, "Bytes in the files that are not read yet."),
+        describe(
+            Metric::BacklogBytes,
+            "kinetail_backlog_bytes",
+            Gauge,
+            "Bytes of these in files that were rotated.",
+        ),
+        describe(
+            Metric::BacklogFiles,
+            "kinetail_backlog_files",
+            Gauge,
+            "Rotated files that are not read to their end yet.",
+        ),
         describe(Metric::OpenFiles, "kinetail_open_files", Gauge, "Files held open."),
         describe(
             Metric::HeldBytes,

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -188,14 +189,20 @@ fn keep_previous(directory: &Path) -> io::Result<()> {
 /// Replaces `path` whole: write beside, sync, rename, sync the directory.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
+    let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = File::create(&new)?;
+    // A command that root runs must not leave a file that the agent cannot read.
+    if nix::unistd::geteuid().is_root() {
+        let owner = fs::metadata(directory)?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(bytes)?;
     // A failed sync is final for this descriptor: the next attempt makes a file of its own.
     file.sync_all()?;
     rename(&new, path)?;
     // The rename lives in the directory, so the directory must reach the disk too; otherwise a power cut can bring
     // the old name back.
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    File::open(directory)?.sync_all()
 }
 
 #[expect(
@@ -285,6 +292,16 @@ mod tests {
         fs::write(directory.path().join(CURRENT), &newer).unwrap();
         assert!(matches!(load(directory.path()), Err(StoreError::Newer { .. })));
         assert_eq!(fs::read_to_string(directory.path().join(CURRENT)).unwrap(), newer);
+    }
+
+    #[test]
+    fn what_root_saves_belongs_to_whom_the_directory_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        std::os::unix::fs::chown(directory.path(), Some(1234), Some(2345)).expect("the test needs root");
+        store.save(&state(1)).unwrap();
+        let saved = fs::metadata(directory.path().join(CURRENT)).unwrap();
+        assert_eq!((saved.uid(), saved.gid()), (1234, 2345));
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl Reader {
         while !self.bell.is_stopped() {
             let now = Instant::now();
             self.source.look(now);
+            self.source.answer(now);
             self.source.changes().into_iter().for_each(|change| self.desk.forward(change, now));
             // While the stream takes nothing there is no use in reading, but in looking there is.
             if self.desk.flush() && !self.read(now) {

@@ -116,8 +116,7 @@ impl Files {
     /// The lane in which a file is read.
     pub(crate) fn lane(&self, id: FileId) -> Option<Lane> {
         let tailed = self.table.get(id)?;
-        let is_backlog = tailed.leaving || tailed.superseded;
-        Some(if is_backlog { Lane::Backlog { modified: tailed.modified } } else { Lane::Live })
+        Some(if tailed.is_backlog() { Lane::Backlog { modified: tailed.modified } } else { Lane::Live })
     }
 
     /// Puts each file into the backlog of whose log a newer one is there.

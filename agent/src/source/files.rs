@@ -16,7 +16,7 @@ use super::discover::Found;
 use super::disk::{Disk, Stat};
 use super::evidence::{self, Opened};
 use super::search::{self, Origin};
-use super::table::{Table, Tailed};
+use super::table::{Table, Tailed, Unread};
 use super::tail::{Block, Extent, Read};
 use super::{Change, Settings};
 use crate::chain::Chain;
@@ -78,9 +78,9 @@ impl Files {
         self.table.len()
     }
 
-    /// Bytes that are not read yet.
-    pub(crate) fn behind(&self) -> u64 {
-        self.table.behind()
+    /// What is not read yet.
+    pub(super) fn unread(&self) -> Unread {
+        self.table.unread()
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = FileId> {

@@ -78,6 +78,36 @@ pub(crate) enum Verdict {
     Unrelated,
 }
 
+impl Verdict {
+    /// What was found out by the row of the table that applied, for an operator.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Verdict::Same => {
+                "its inode is known, and its head and the bytes before the offset agree: the same file, whatever its name"
+            }
+            Verdict::Changed(Change::Truncated) => {
+                "its inode is known, but it is shorter than what was read: truncated"
+            }
+            Verdict::Changed(Change::Rewritten) => {
+                "its inode and its head are known, but the bytes before the offset differ: rewritten in place"
+            }
+            Verdict::Changed(Change::Reused) => {
+                "its inode is known, but it begins otherwise: another file that got the inode"
+            }
+            Verdict::Copy => {
+                "head and bytes before the offset agree with a known file that is gone from its inode: its copy"
+            }
+            Verdict::CopyBeside => {
+                "head and bytes before the offset agree with a known file that is whole itself: a copy beside its original"
+            }
+            Verdict::Unclear => {
+                "it begins like a known file, but is too short to prove that it is its copy: read from its beginning"
+            }
+            Verdict::Unrelated => "nothing agrees with a known file: a file of its own",
+        }
+    }
+}
+
 /// The decision table.
 pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let Evidence { inode, head, reaches, tail, begun, original } = *evidence;

@@ -7,9 +7,11 @@
 //! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
 //! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
 //! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], `mark` says what its lines are
-//! called wherever they go. `metadata` knows the host itself.
+//! called wherever they go. `metadata` knows the host itself. What an operator asks is answered in `inspect`, what one
+//! decides done in `amend`.
 
 mod altered;
+mod amend;
 mod backlog;
 mod chunk;
 mod discover;
@@ -18,6 +20,7 @@ mod evidence;
 mod files;
 mod glob;
 mod identity;
+mod inspect;
 mod lanes;
 mod mark;
 mod metadata;
@@ -33,9 +36,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use amend::{AmendError, Amended, Goal, forget, set};
 pub use chunk::Chunk;
 pub use discover::{Pattern, PatternError};
 pub use disk::{Content, Disk, Kind, Stat, System};
+pub use inspect::{Explanation, Kin, Listed, Looks, Stage, Survey, explain};
 pub use lanes::{Lane, Share};
 pub use metadata::{HostNameError, host_name};
 pub use watch::{Bell, Watch};
@@ -197,7 +202,10 @@ impl Source {
                 self.due = self.due.min(self.poll);
             }
         }
-        self.metrics.set(Metric::LagBytes, self.files.behind());
+        let unread = self.files.unread();
+        self.metrics.set(Metric::LagBytes, unread.behind);
+        self.metrics.set(Metric::BacklogBytes, unread.backlog);
+        self.metrics.set(Metric::BacklogFiles, unread.backlog_files);
         self.metrics.set(Metric::OpenFiles, self.files.len() as u64);
     }
 

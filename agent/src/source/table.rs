@@ -56,6 +56,11 @@ impl Tailed {
         self.size.saturating_sub(self.cursor.position.offset.to_raw())
     }
 
+    /// Whether newer lines of its log are in another file.
+    pub(super) fn is_backlog(&self) -> bool {
+        self.leaving || self.superseded
+    }
+
     /// What is to be remembered of it.
     pub(super) fn generation(&self, file: FileId) -> Generation {
         Generation {
@@ -81,8 +86,42 @@ pub(super) struct Table {
     changes: Vec<Change>,
     /// What is not open any more, the latest last: its copy may still appear, or it may come back.
     past: VecDeque<Generation>,
-    /// The sum of what is not read yet.
-    behind: u64,
+    unread: Unread,
+}
+
+/// What is not read yet, of all files together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unread {
+    /// Bytes.
+    pub(super) behind: u64,
+    /// Bytes of them that are in the backlog.
+    pub(super) backlog: u64,
+    /// Files of the backlog that have any.
+    pub(super) backlog_files: u64,
+}
+
+impl Unread {
+    fn of(tailed: &Tailed) -> Unread {
+        let behind = tailed.behind();
+        let backlog = if tailed.is_backlog() { behind } else { 0 };
+        Unread { behind, backlog, backlog_files: u64::from(backlog > 0) }
+    }
+
+    fn plus(self, other: Unread) -> Unread {
+        Unread {
+            behind: self.behind + other.behind,
+            backlog: self.backlog + other.backlog,
+            backlog_files: self.backlog_files + other.backlog_files,
+        }
+    }
+
+    fn minus(self, other: Unread) -> Unread {
+        Unread {
+            behind: self.behind - other.behind,
+            backlog: self.backlog - other.backlog,
+            backlog_files: self.backlog_files - other.backlog_files,
+        }
+    }
 }
 
 impl Table {
@@ -94,7 +133,7 @@ impl Table {
             next: FileId::FIRST,
             changes: Vec::new(),
             past: VecDeque::new(),
-            behind: 0,
+            unread: Unread::default(),
         }
     }
 
@@ -102,8 +141,8 @@ impl Table {
         std::mem::take(&mut self.changes)
     }
 
-    pub(super) fn behind(&self) -> u64 {
-        self.behind
+    pub(super) fn unread(&self) -> Unread {
+        self.unread
     }
 
     pub(super) fn len(&self) -> usize {
@@ -158,7 +197,7 @@ impl Table {
             finished: false,
             active: now,
         };
-        self.behind += tailed.behind();
+        self.unread = self.unread.plus(Unread::of(&tailed));
         self.by_inode.insert((identity.device, identity.inode), id);
         self.by_path.insert(path.to_owned(), id);
         self.files.insert(id, tailed);
@@ -197,12 +236,12 @@ impl Table {
         open.chain(past)
     }
 
-    /// Changes a file, and keeps the sum of what is behind right.
+    /// Changes a file, and keeps the sums of what is unread right.
     pub(super) fn edit<T>(&mut self, id: FileId, change: impl FnOnce(&mut Tailed) -> T) -> Option<T> {
         let tailed = self.files.get_mut(&id)?;
-        let before = tailed.behind();
+        let before = Unread::of(tailed);
         let result = change(tailed);
-        self.behind = self.behind - before + tailed.behind();
+        self.unread = self.unread.minus(before).plus(Unread::of(tailed));
         Some(result)
     }
 
@@ -231,7 +270,7 @@ impl Table {
     /// Closes a file.
     pub(super) fn forget(&mut self, id: FileId) {
         let Some(tailed) = self.files.remove(&id) else { return };
-        self.behind -= tailed.behind();
+        self.unread = self.unread.minus(Unread::of(&tailed));
         let key = (tailed.identity.device, tailed.identity.inode);
         if self.by_inode.get(&key) == Some(&id) {
             self.by_inode.remove(&key);
@@ -249,6 +288,13 @@ impl Table {
             self.past.pop_front();
         }
         self.past.push_back(past);
+    }
+
+    /// Keeps in mind no longer what `is_meant`; says how many that were.
+    pub(super) fn unremember(&mut self, is_meant: impl Fn(&Generation) -> bool) -> usize {
+        let before = self.past.len();
+        self.past.retain(|past| !is_meant(past));
+        before - self.past.len()
     }
 
     /// What is not open any more, the latest first.

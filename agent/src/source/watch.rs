@@ -4,7 +4,7 @@
 //! recursive; events only mark a directory; what the reading itself causes is ignored; a queue that ran over or a
 //! table of watches that is full means "look at everything".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,20 @@ use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::warn;
 
+use super::Source;
+use super::inspect::Question;
 use crate::chain::Chain;
 
 /// How many names are kept in mind for a reader that is busy. More mean that it is to look at everything.
 const HINTS: usize = 4096;
+
+/// How many questions may wait for a reader: more than the few who may ask at once, few enough for one that hangs on a
+/// dead disk.
+const QUESTIONS: usize = 16;
 
 /// Where to look.
 #[derive(Debug, Default)]
@@ -37,7 +45,7 @@ impl Hints {
     }
 }
 
-/// Wakes one flow's reader: when there is a hint, or when it is to stop.
+/// Wakes one flow's reader: when there is a hint, when somebody asks it something, or when it is to stop.
 #[derive(Debug, Default)]
 pub struct Bell {
     state: Mutex<State>,
@@ -47,14 +55,49 @@ pub struct Bell {
 #[derive(Debug, Default)]
 struct State {
     hints: Hints,
+    questions: VecDeque<Question>,
     stopped: bool,
+}
+
+impl State {
+    fn is_quiet(&self) -> bool {
+        self.hints.is_empty() && self.questions.is_empty() && !self.stopped
+    }
 }
 
 impl Bell {
     /// Tells the reader to stop.
     pub fn stop(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.stopped = true;
+        state.questions.clear();
+        drop(state);
         self.rung.notify_all();
+    }
+
+    /// Asks the reader for something between two of its reads. There is no answer if it stops before, or if too many
+    /// ask.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Source, Instant) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (answer, answered) = oneshot::channel();
+        let question = Question::new(move |source, now| {
+            // Who asked may be gone by then.
+            answer.send(question(source, now)).ok();
+        });
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.stopped && state.questions.len() < QUESTIONS {
+            state.questions.push_back(question);
+            drop(state);
+            self.rung.notify_one();
+        }
+        answered
+    }
+
+    /// Takes the questions that have come.
+    pub(super) fn questions(&self) -> VecDeque<Question> {
+        std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).questions)
     }
 
     /// Whether the reader is to stop.
@@ -69,15 +112,18 @@ impl Bell {
     }
 
     /// Waits for a hint, at most for `patience`; then for `gather` more, so that a trickle of lines is read at once
-    /// and not line by line. A call to stop ends both.
+    /// and not line by line. A question and a call to stop end both.
     pub(crate) fn wait(&self, patience: Duration, gather: Duration) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (state, timeout) = self
             .rung
-            .wait_timeout_while(state, patience, |state| state.hints.is_empty() && !state.stopped)
+            .wait_timeout_while(state, patience, |state| state.is_quiet())
             .unwrap_or_else(PoisonError::into_inner);
         if !timeout.timed_out() {
-            drop(self.rung.wait_timeout_while(state, gather, |state| !state.stopped));
+            drop(
+                self.rung
+                    .wait_timeout_while(state, gather, |state| !state.stopped && state.questions.is_empty()),
+            );
         }
     }
 
@@ -285,6 +331,26 @@ mod tests {
         }
         let hints = bell.hints();
         assert!(hints.everything && hints.grown.is_empty());
+    }
+
+    #[test]
+    fn a_question_ends_the_waiting() {
+        let bell = Bell::default();
+        drop(bell.ask(|_, _| ()));
+        bell.wait(Duration::from_secs(3600), Duration::from_secs(3600));
+        assert_eq!(bell.questions().len(), 1);
+    }
+
+    #[test]
+    fn only_so_many_questions_wait_and_none_at_one_who_has_stopped() {
+        let bell = Bell::default();
+        let mut answers: Vec<_> = (0..=QUESTIONS).map(|_| bell.ask(|_, _| ())).collect();
+        let is_closed = |answer: &mut oneshot::Receiver<()>| {
+            answer.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+        };
+        assert_eq!(answers.iter_mut().filter_map(|answer| is_closed(answer).then_some(())).count(), 1);
+        bell.stop();
+        assert!(answers.iter_mut().all(is_closed) && is_closed(&mut bell.ask(|_, _| ())));
     }
 
     #[test]

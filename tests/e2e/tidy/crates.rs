@@ -45,6 +45,8 @@ pub(crate) const AGENT: Crate = Crate {
         ("report", &["loss", "metrics"]),
         ("config", &["position", "source", "parse", "batch", "send", "chain"]),
         ("shutdown", &[]),
+        // The language of the socket; who answers is the pipeline's business.
+        ("control", &["position", "chain", "source"]),
         (
             "pipeline",
             &[
@@ -64,9 +66,10 @@ pub(crate) const AGENT: Crate = Crate {
                 "report",
                 "config",
                 "shutdown",
+                "control",
             ],
         ),
-        ("cli", &["config", "pipeline", "log", "exit", "chain"]),
+        ("cli", &["config", "control", "pipeline", "log", "exit", "chain"]),
         ("lib", &["config", "pipeline", "log", "exit", "chain", "cli"]),
     ],
     parts: &[
@@ -75,7 +78,8 @@ pub(crate) const AGENT: Crate = Crate {
         // It tells what the steps were set to do.
         ("cli/check", &["parse", "source"]),
         ("cli/parse", &["parse", "split"]),
-        ("cli/checkpoint", &["checkpoint", "position"]),
+        // Where no agent runs, it does what one would.
+        ("cli/checkpoint", &["checkpoint", "position", "source"]),
     ],
     shell: &["source", "send/mod", "send/kinesis", "checkpoint/mod", "checkpoint/store", "shutdown"],
     shell_names: &["chain", "metrics"],
@@ -90,6 +94,9 @@ pub(crate) const AGENT: Crate = Crate {
         "send/settle",
         "send/pace",
         "checkpoint/ledger",
+        "report/pace",
+        "control/message",
+        "control/view",
     ],
 };
 

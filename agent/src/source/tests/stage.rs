@@ -33,9 +33,9 @@ pub(super) struct Stage {
     directory: tempfile::TempDir,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
-    source: Source,
+    pub(super) source: Source,
     bell: Arc<Bell>,
-    now: Instant,
+    pub(super) now: Instant,
     /// A clock for times of modification, so that each write has its own.
     tick: u64,
     pub(super) came: Vec<Came>,
@@ -188,7 +188,7 @@ impl Stage {
         self.metrics.get(metric)
     }
 
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         for change in self.source.changes() {
             self.books.hear(change);
         }

@@ -1,7 +1,8 @@
 //! The name, unit and meaning of everything counted. Knows nothing of who counts or who is told.
 //!
-//! The books balance: lines read = records acked + lines dropped by reason + records still on the way; each term is
-//! counted where it happens, none is computed from the others.
+//! The books balance: lines read = records acked + lines dropped by reason + records still on the way + lines joined to
+//! the record of an earlier line + lines skipped in headers and from footers on; each term is counted where it happens,
+//! none is computed from the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +15,12 @@ pub enum Metric {
     LinesRead,
     /// Bytes that `split` has made lines of.
     BytesRead,
+    /// Lines that are part of the record that an earlier line began.
+    LinesJoined,
+    /// Lines at the beginning of files that were left out.
+    HeaderLinesSkipped,
+    /// Lines left out from the footer of a file on.
+    FooterLinesSkipped,
     /// Records that went past their record's limit.
     LinesTruncated,
     /// Lines whose invalid UTF-8 was replaced.
@@ -91,11 +98,29 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
 }
 
 /// Everything there is, in the order of the way of the data.
-pub const TABLE: [Description; 26] = {
+pub const TABLE: [Description; 29] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
         describe(Metric::BytesRead, "kinetail_bytes_read_total", Counter, "Bytes of those lines."),
+        describe(
+            Metric::LinesJoined,
+            "kinetail_lines_joined_total",
+            Counter,
+            "Lines sent within the record that a line before them began.",
+        ),
+        describe(
+            Metric::HeaderLinesSkipped,
+            "kinetail_header_lines_skipped_total",
+            Counter,
+            "Lines left out at the beginning of files, as skipHeaderLines says.",
+        ),
+        describe(
+            Metric::FooterLinesSkipped,
+            "kinetail_footer_lines_skipped_total",
+            Counter,
+            "Lines left out from the one on that fileFooterPattern matches.",
+        ),
         describe(
             Metric::LinesTruncated,
             "kinetail_lines_truncated_total",

@@ -8,6 +8,8 @@ use crate::config::keys::NO_PLUG_IN;
 use crate::config::problem::Problem;
 use crate::config::raw::{Object, Value};
 use crate::config::section::Section;
+use crate::expression::{Expression, ExpressionError};
+use crate::layout::{Layout, Records};
 use crate::parse::{Format, JsonTypes, Parser};
 use crate::position::FlowId;
 use crate::send::Waits;
@@ -74,13 +76,40 @@ fn source(section: &mut Section<'_>) -> Option<source::Settings> {
     let grace = section.millis("rotationGraceMillis");
     // The table's range leaves no other.
     let share = u8::try_from(section.number("backlogShare")).ok().and_then(Share::of_hundred)?;
+    let layout = layout(section);
     let text = section.required("filePattern")?;
     match Pattern::parse(&text) {
         Ok(pattern) => {
-            Some(source::Settings { pattern, initial_position, rescan, grace, backlog_share: share })
+            let (backlog_share, layout) = (share, layout?);
+            Some(source::Settings { pattern, initial_position, rescan, grace, backlog_share, layout })
         }
         Err(error) => {
             section.error("filePattern", format!("`filePattern` is no pattern: {error}"));
+            None
+        }
+    }
+}
+
+/// How the bytes of the files fall into records.
+fn layout(section: &mut Section<'_>) -> Option<Layout> {
+    let header_lines = u64::try_from(section.number("skipHeaderLines")).unwrap_or_default();
+    let idle = section.millis("multiLineIdleMillis");
+    let start = expression(section, "multiLineStartPattern", Expression::at_start);
+    let footer = expression(section, "fileFooterPattern", Expression::whole);
+    let records = start?.map_or(Records::EachLine, |pattern| Records::BeginningWith { pattern, idle });
+    Some(Layout { header_lines, records, footer: footer? })
+}
+
+/// The expression of the key `name`, if it has one; nothing if that cannot be followed.
+fn expression(
+    section: &mut Section<'_>,
+    name: &str,
+    read: fn(&str) -> Result<Expression, ExpressionError>,
+) -> Option<Option<Expression>> {
+    match section.text(name).map(|text| read(&text)).transpose() {
+        Ok(expression) => Some(expression),
+        Err(error) => {
+            section.error(name, format!("`{name}`: {error}"));
             None
         }
     }

@@ -76,9 +76,10 @@ pub static KEYS: &[Key] = &[
     flow("minTimeBetweenFilePollsMillis", MILLIS, "How long to wait between two looks at a file.").default(Number(100)).without("the kernel tells of each change"),
     flow("input", Kind::Word(&["file", "pipe"]), "What feeds the flow: files, or `kinetail pipe`.").ours().default(Text("file")).refused(Text("file")),
     // Which lines.
-    flow("skipHeaderLines", PIECES, "How many lines at the beginning of each file are left out.").default(Number(0)).refused(Number(0)),
-    flow("multiLineStartPattern", Kind::Text, "An expression that the first line of each record matches.").refused(Text("")),
-    flow("fileFooterPattern", Kind::Text, "An expression that the last line of each file matches.").refused(Text("")),
+    flow("skipHeaderLines", PIECES, "How many lines at the beginning of each file are left out.").default(Number(0)),
+    flow("multiLineStartPattern", Kind::Text, "An expression that the first line of each record matches at its start. Each line is a record if not given."),
+    flow("multiLineIdleMillis", MILLIS, "How long the last record of a file is held after the last write, as more lines may follow that belong to it. 0 to take what is there.").ours().default(Number(1_000)),
+    flow("fileFooterPattern", Kind::Text, "An expression that a whole record matches behind which nothing of the file is sent."),
     // Which records.
     flow("dataProcessingOptions", Kind::Objects, "What is made of each line. The line itself if not given."),
     flow("jsonTypes", JSON_TYPES, "How the values of JSON records are written: all as strings like the Java agent's, or in their own types.").ours().default(Text("strings")),

@@ -10,6 +10,8 @@ use super::*;
 use crate::batch::PartitionKey;
 use crate::config::key::{Effect, Kind};
 use crate::config::keys::KEYS;
+use crate::expression::Expression;
+use crate::layout::{Layout, Records};
 use crate::parse::{Format, JsonTypes, Parser};
 use crate::send::{Access, Keys, Role, Waits};
 use crate::source::InitialPosition;
@@ -110,6 +112,10 @@ fn without_a_word_everything_has_its_default() {
     assert_eq!(flow.name, flow.id.as_str());
     assert_eq!(flow.source.initial_position, InitialPosition::End);
     assert_eq!(flow.source.rescan, Duration::from_secs(60));
+    assert!(matches!(
+        flow.source.layout,
+        Layout { header_lines: 0, records: Records::EachLine, footer: None }
+    ));
     assert!(matches!(flow.parser, Parser::Raw));
     assert!(!flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (500, 5 << 20));
@@ -143,6 +149,11 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!(flow.name, "access");
     assert_eq!(flow.source.initial_position, InitialPosition::Start);
     assert_eq!(flow.source.rescan, Duration::from_secs(5));
+    let Layout { header_lines, records, footer } = &flow.source.layout;
+    assert_eq!(*header_lines, 2);
+    assert!(matches!(records, Records::BeginningWith { pattern, idle }
+        if pattern.as_text() == r"\[\d" && *idle == Duration::from_millis(1500)));
+    assert_eq!(footer.as_ref().map(Expression::as_text), Some("#EOF.*"));
     assert!(matches!(flow.parser, Parser::Apache { format: Format::Common, types: JsonTypes::Native }));
     assert!(flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));

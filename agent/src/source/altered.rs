@@ -39,12 +39,13 @@ impl Files {
                       "file was copied and truncated; reads the rest from its copy");
                 self.tell_cut(&path, known.size, copy.stat.size);
                 let copy = self.table.admit(&path, copy, known.position, known.mark, now);
+                self.table.set_footer(copy, known.footer);
                 let in_reach = self.settings.pattern.matches(&path);
                 self.table.edit(copy, |tailed| tailed.in_reach = in_reach);
                 self.mark_leaving(copy, now);
                 ready.push(copy);
             }
-            None => self.tell_altered(&known.path, altered, known.size.saturating_sub(offset), offset),
+            None => self.tell_altered(&known.path, altered, known.unread(), offset),
         }
         ready.extend(self.begin_anew(id, now));
         ready

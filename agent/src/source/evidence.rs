@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::disk::{Content, Disk, Kind, Stat};
 use super::identity::{Evidence, Inode, Original, Proof};
+use crate::layout::newlines;
 use crate::position::{Head, Identity, Offset, Position, Tail};
 
 /// Why a file that was found is not read.
@@ -153,6 +154,24 @@ pub(crate) fn end_within(part: &dyn Content, size: u64, whole: &dyn Content) -> 
     let is_beginning =
         head.is_whole() && read_head(whole, Head::BYTES)? == head && read_tail(whole, offset)? == Some(tail);
     Ok(is_beginning.then_some(Position { offset, tail }))
+}
+
+/// How many newlines `file` has before `offset`; `most` where they are that many or more.
+pub(crate) fn newlines_before(file: &dyn Content, offset: Offset, most: u64) -> io::Result<u64> {
+    const STEP: usize = 64 * 1024;
+    let mut bytes = vec![0; STEP];
+    let (mut found, mut at) = (0, Offset::START);
+    while found < most && at < offset {
+        let len = usize::try_from(offset.since(at)).unwrap_or(STEP).min(STEP);
+        let wanted = bytes.get_mut(..len).unwrap_or_default();
+        let read = read_full_at(file, wanted, at)?;
+        found += newlines(wanted.get(..read).unwrap_or_default());
+        if read < len {
+            break;
+        }
+        at = file.behind_hole(at.advance(read));
+    }
+    Ok(found.min(most))
 }
 
 /// The position behind the last newline of `file`, or its beginning if it has none.

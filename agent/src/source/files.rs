@@ -21,7 +21,7 @@ use super::tail::{Block, Extent, Read};
 use super::{Change, Settings};
 use crate::chain::Chain;
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Head, Mark, Position, Span, Tail};
+use crate::position::{FileId, Head, Mark, Offset, Position, Span, Tail};
 
 /// The files of one flow.
 #[derive(Debug)]
@@ -198,13 +198,14 @@ impl Files {
         if let Some(id) = self.meet(path, &opened.stat, met, now) {
             return Some(id);
         }
-        let (position, mark) = match search::origin(&opened, &self.table) {
+        let (position, mark, footer) = match search::origin(&opened, &self.table) {
             Ok(Origin::Beside) => return None,
             Ok(Origin::Copied(origin, position)) => {
                 info!(file = %path.display(), from = %self.path(origin).display(), offset = position.offset.to_raw(),
                       "file is a copy; goes on in it");
                 let known = self.table.get(origin);
-                let (size, mark) = known.map_or((0, None), |tailed| (tailed.size, Some(tailed.mark)));
+                let (size, mark, footer) =
+                    known.map_or((0, None, None), |tailed| (tailed.size, Some(tailed.mark), tailed.footer));
                 self.tell_cut(path, size, opened.stat.size);
                 // Where it was moved, the original holds nothing that its copy does not; else it was begun again.
                 let is_moved = |tailed: &Tailed| {
@@ -215,24 +216,25 @@ impl Files {
                 } else {
                     met.add(self.begin_anew(origin, now));
                 }
-                (position, mark)
+                (position, mark, footer)
             }
-            Ok(Origin::Remembered(position, mark)) => {
+            Ok(Origin::Remembered(position, mark, footer)) => {
                 info!(file = %path.display(), offset = position.offset.to_raw(), "file is known; goes on in it");
-                (position, mark)
+                (position, mark, footer)
             }
             Ok(Origin::Unclear) => {
                 self.metrics.add(Metric::FilesReread, 1);
                 warn!(file = %path.display(), "may be a copy of what is read, but cannot be told; reads all of it");
-                (Position::default(), None)
+                (Position::default(), None, None)
             }
-            Ok(Origin::None) => (Position::default(), None),
+            Ok(Origin::None) => (Position::default(), None, None),
             Err(error) => {
                 self.refuse(path, &error);
                 return None;
             }
         };
         let id = self.table.admit(path, opened, position, mark, now);
+        self.table.set_footer(id, footer);
         info!(file = %path.display(), file_id = id.to_raw(), "found new file");
         met.add([id]);
         Some(id)
@@ -288,19 +290,29 @@ impl Files {
             return Ok(Read::Changed);
         }
         let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
-        let read = self.table.edit(id, |tailed| {
-            let read = tailed.cursor.read(&*tailed.file, block, last)?;
-            if let Read::Bytes(extent) = &read {
-                tailed.size = tailed.size.max(extent.end());
-            }
-            Ok(read)
-        });
+        let layout = &self.settings.layout;
+        let read = self.table.edit(id, |tailed| tailed.read(block, layout, last, now));
         read.unwrap_or(Ok(Read::End))
+    }
+
+    /// When the last record of a file will count as whole though no other has begun behind it; none if the file is
+    /// read to its end, or if its records end by themselves.
+    pub(crate) fn closes(&self, id: FileId) -> Option<Instant> {
+        let tailed = self.table.get(id).filter(|tailed| tailed.behind() > 0)?;
+        tailed.closes(&self.settings.layout)
+    }
+
+    /// From `footer` on a file has no more records.
+    pub(crate) fn end_records(&mut self, id: FileId, footer: Offset) {
+        info!(file = %self.path(id).display(), file_id = id.to_raw(), offset = footer.to_raw(),
+              "found the footer of file; leaves out what stands behind it");
+        self.table.set_footer(id, Some(footer));
     }
 
     /// What a file is called wherever the lines go that were just read of it.
     pub(crate) fn mark(&mut self, id: FileId, block: &Block, extent: &Extent) -> Option<Mark> {
-        self.table.mark(id, extent.start, block.fresh(extent))
+        let (offset, bytes) = block.fresh(extent);
+        self.table.mark(id, offset, bytes)
     }
 
     /// Everything before `position` is dealt with.

@@ -1,13 +1,14 @@
 //! Step 1: files to chunks of bytes.
 //!
-//! [`Source`] is one flow's files: which to read next, and how much. It does not know what a line is, nor whether
-//! what it read was delivered; it is told from where to start, and gives out what became of each file as
-//! [`Change`]s. Several files are read in turn, a block each, so that none waits for another's end. (G4)
+//! [`Source`] is one flow's files: which to read next, and how much. It does not know what a record is, but asks the
+//! flow's [`Layout`] whether a whole one is there; nor whether what it read was delivered. It is told from where to
+//! start, and gives out what became of each file as [`Change`]s. Several files are read in turn, a block each, so that
+//! none waits for another's end. (G4)
 //!
 //! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
 //! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
-//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], `mark` says what its lines are
-//! called wherever they go. `metadata` knows the host itself.
+//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], as `parts` says of which part of
+//! it, `mark` says what its lines are called wherever they go. `metadata` knows the host itself.
 
 mod altered;
 mod backlog;
@@ -21,6 +22,7 @@ mod identity;
 mod lanes;
 mod mark;
 mod metadata;
+mod parts;
 mod resume;
 mod rotation;
 mod search;
@@ -28,20 +30,22 @@ mod table;
 mod tail;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use chunk::Chunk;
+pub use chunk::{Chunk, Part};
 pub use discover::{Pattern, PatternError};
 pub use disk::{Content, Disk, Kind, Stat, System};
 pub use lanes::{Lane, Share};
 pub use metadata::{HostNameError, host_name};
 pub use watch::{Bell, Watch};
 
+use crate::layout::Layout;
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Generation, Mark, Position, Span};
+use crate::position::{FileId, Generation, Mark, Offset, Position, Span};
 use files::Files;
 use lanes::Lanes;
 use tail::{Block, Extent, Read};
@@ -78,6 +82,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How much is read of rotated files while others are written to.
     pub backlog_share: Share,
+    /// How their bytes fall into records.
+    pub layout: Layout,
 }
 
 /// What a flow knows of its files from its last run.
@@ -111,6 +117,8 @@ pub struct Source {
     block: Block,
     /// Files that may have bytes to read.
     ready: Lanes,
+    /// Files whose last record is held, as more lines may belong to it, and until when.
+    held: BTreeMap<FileId, Instant>,
     /// When everything was looked at last, and when that is due again.
     looked: Instant,
     due: Instant,
@@ -137,6 +145,7 @@ impl Source {
             files: Files::new(settings.clone(), Arc::clone(&disk), Arc::clone(&metrics)),
             block: Block::new(),
             ready: Lanes::new(settings.backlog_share),
+            held: BTreeMap::new(),
             looked: now,
             due: now + settings.rescan,
             poll: now + POLL,
@@ -188,6 +197,9 @@ impl Source {
             let ready = self.files.look(&found, now);
             self.add(ready);
         }
+        let ripe: Vec<FileId> =
+            self.held.extract_if(.., |_, until| *until <= now).map(|(id, _)| id).collect();
+        self.add(ripe);
         if now >= self.poll {
             self.poll = now + POLL;
             if self.watch.is_complete() {
@@ -201,13 +213,13 @@ impl Source {
         self.metrics.set(Metric::OpenFiles, self.files.len() as u64);
     }
 
-    /// The next bytes of the next file that has any, at least one line of them. What of them is dealt with is said
+    /// The next bytes of the next file that has any, at least one record of them. What of them is dealt with is said
     /// by [`Source::advance`]; the rest comes again. Every change so far is given to `tell` before: a file is known
     /// before its first byte comes.
     pub fn read(&mut self, now: Instant, tell: impl FnMut(Change)) -> Option<Chunk<'_>> {
         let found = self.fill(now);
         self.files.changes().into_iter().for_each(tell);
-        found.map(|(id, mark, extent)| self.block.chunk(id, mark, &extent))
+        found.map(|(id, mark, extent)| self.block.chunk(id, mark, &extent, &self.settings.layout))
     }
 
     /// Reads the next bytes of the next file that has any into the block.
@@ -232,6 +244,10 @@ impl Source {
                     let mark = self.files.mark(id, &self.block, &extent)?;
                     return Some((id, mark, extent));
                 }
+                Read::Held(_) => {
+                    self.hold(id);
+                    self.ready.remove(id);
+                }
                 Read::Nuls(position) => self.files.skip(id, position, now),
                 Read::End => {
                     self.files.at_end(id, now);
@@ -250,6 +266,19 @@ impl Source {
     /// Everything of `file` before `position` is split; `now` it grew.
     pub fn advance(&mut self, file: FileId, position: Position, now: Instant) {
         self.files.advance(file, position, now);
+        self.hold(file);
+    }
+
+    /// The footer of `file` begins at `footer`: what follows comes as [`Part::Rest`], also what is yet to be written.
+    pub fn end_records(&mut self, file: FileId, footer: Offset) {
+        self.files.end_records(file, footer);
+    }
+
+    /// Looks at a file again when its last record counts as whole, if one is left.
+    fn hold(&mut self, id: FileId) {
+        if let Some(closes) = self.files.closes(id) {
+            self.held.insert(id, closes);
+        }
     }
 
     /// Not all of what was read of `file` could be dealt with: it comes again.
@@ -270,7 +299,7 @@ impl Source {
     pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
         let unheard = !self.watch.is_complete() || self.files.leaving().next().is_some();
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
-        let until = deadline.map_or(next, |deadline| deadline.min(next));
+        let until = self.held.values().copied().chain(deadline).fold(next, Instant::min);
         self.watch.bell.wait(until.saturating_duration_since(now), GATHER);
     }
 }

@@ -58,7 +58,7 @@ impl Files {
     fn resume(&mut self, known: &Generation, found: &Found, now: Instant) -> Option<PathBuf> {
         let (path, position) = (&known.path, known.position);
         let offset = position.offset.to_raw();
-        let unread = known.size.saturating_sub(offset);
+        let unread = known.unread();
         match search::find(&*self.disk, known, &found.files, self.settings.pattern.literal_prefix()) {
             search::Outcome::Same(at, opened) => match self.known(&opened.stat) {
                 // Two files of the last run are one now, its copy: it is read from where the less read one was.
@@ -77,6 +77,7 @@ impl Files {
                 None => {
                     self.tell_cut(&at, known.size, opened.stat.size);
                     let id = self.table.admit(&at, *opened, position, known.mark, now);
+                    self.table.set_footer(id, known.footer);
                     info!(file = %at.display(), file_id = id.to_raw(), offset, "goes on in file");
                     let in_reach = self.settings.pattern.matches(&at);
                     self.table.edit(id, |tailed| tailed.in_reach = in_reach);

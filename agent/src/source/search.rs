@@ -12,7 +12,7 @@ use super::disk::{Content, Disk, Kind};
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
 use super::table::Table;
-use crate::position::{FileId, Generation, Head, Mark, Position};
+use crate::position::{FileId, Generation, Head, Mark, Offset, Position};
 
 /// What became of a file of the last run.
 #[derive(Debug)]
@@ -87,8 +87,8 @@ pub(crate) enum Origin {
     None,
     /// From this open file, which does not hold them itself any more and was read up to here.
     Copied(FileId, Position),
-    /// From a file that was removed; up to here it is read, and it goes on under this mark.
-    Remembered(Position, Option<Mark>),
+    /// From a file that was removed; up to here it is read, it goes on under this mark, and its footer begins there.
+    Remembered(Position, Option<Mark>, Option<Offset>),
     /// From a file that is still whole: nothing is to be read of a copy.
     Beside,
     /// Perhaps from a file that is known; it is too short to tell.
@@ -115,7 +115,7 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
                 (_, true) => Origin::Copied(id, position),
                 // More was written to it after it was copied: it is read to its end, and its copy from where that ends,
                 // which is not the place of what follows in the original.
-                (true, false) => Origin::Remembered(end, None),
+                (true, false) => Origin::Remembered(end, None, tailed.footer),
                 (false, false) => Origin::Beside,
             });
         }
@@ -140,7 +140,7 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
         // An inode is used again after a file's end, so that its number proves nothing.
         let evidence = evidence::beside(opened, &past.identity, &past.position, Original::Gone)?;
         match judge(&Evidence { inode: Inode::Other, ..evidence }) {
-            Verdict::Copy => origin = Origin::Remembered(past.position, past.mark),
+            Verdict::Copy => origin = Origin::Remembered(past.position, past.mark, past.footer),
             Verdict::Unclear => origin = Origin::Unclear,
             Verdict::CopyBeside | Verdict::Same | Verdict::Changed(_) | Verdict::Unrelated => {}
         }

@@ -26,6 +26,10 @@ pub(super) struct Tailed {
     pub(super) file: Arc<dyn Content>,
     pub(super) identity: Identity,
     pub(super) mark: Mark,
+    /// Where its footer begins, once that is found.
+    pub(super) footer: Option<Offset>,
+    /// Whether it is read beyond its header, which is not to be counted again then.
+    pub(super) beyond_header: bool,
     /// The checksum of its very first bytes: they stay when it is cut in the middle of its head.
     pub(super) first: Head,
     pub(super) path: PathBuf,
@@ -63,6 +67,7 @@ impl Tailed {
             identity: self.identity,
             mark: Some(self.mark),
             leaving: self.leaving,
+            footer: self.footer,
             path: self.path.clone(),
             position: self.cursor.position,
             size: self.size,
@@ -148,6 +153,8 @@ impl Table {
             file,
             identity,
             mark,
+            footer: None,
+            beyond_header: false,
             path: path.to_owned(),
             cursor: Cursor::at(position),
             size: stat.size,
@@ -166,10 +173,11 @@ impl Table {
         id
     }
 
-    /// The mark of a file of which `bytes`, from `offset` on, were read; if they are the first, they complete it.
+    /// The mark of a file of which `bytes`, from `offset` on, were read; if they are the first behind its header, they
+    /// complete it.
     pub(super) fn mark(&mut self, id: FileId, offset: Offset, bytes: &[u8]) -> Option<Mark> {
         let mark = self.files.get(&id)?.mark;
-        if mark.first.is_some() {
+        if mark.first.is_some() || bytes.is_empty() {
             return Some(mark);
         }
         let first = Some(mark::first(offset, bytes));
@@ -181,6 +189,14 @@ impl Table {
         self.edit(id, |tailed| tailed.mark = mark);
         self.tell(id);
         Some(mark)
+    }
+
+    /// Notes where the footer of a file begins, if that is known.
+    pub(super) fn set_footer(&mut self, id: FileId, footer: Option<Offset>) {
+        if footer.is_some() {
+            self.edit(id, |tailed| tailed.footer = footer);
+            self.tell(id);
+        }
     }
 
     /// Whether lines behind `position` were read under `mark`, which another file had then.

@@ -3,6 +3,7 @@
 mod backlog;
 mod model;
 mod place;
+mod records;
 mod restart;
 mod rotation;
 mod stage;

@@ -36,14 +36,16 @@ pub(crate) const AGENT: Crate = Crate {
         ("chain", &[]),
         ("log", &[]),
         ("metrics", &["loss"]),
-        ("source", &["position", "budget"]),
-        ("split", &["position", "loss", "source"]),
+        ("expression", &[]),
+        ("layout", &["expression"]),
+        ("source", &["position", "budget", "layout"]),
+        ("split", &["position", "loss", "layout", "source"]),
         ("parse", &["position", "loss", "split"]),
         ("batch", &["position", "loss", "split", "parse"]),
         ("send", &["position", "loss", "batch"]),
         ("checkpoint", &["position", "loss", "send"]),
         ("report", &["loss", "metrics"]),
-        ("config", &["position", "source", "parse", "batch", "send", "chain"]),
+        ("config", &["position", "expression", "layout", "source", "parse", "batch", "send", "chain"]),
         ("shutdown", &[]),
         (
             "pipeline",
@@ -73,7 +75,7 @@ pub(crate) const AGENT: Crate = Crate {
         // The words for a format are those of the command line; what they mean is the step's.
         ("cli/arguments", &["parse"]),
         // It tells what the steps were set to do.
-        ("cli/check", &["parse", "source"]),
+        ("cli/check", &["layout", "parse", "source"]),
         ("cli/parse", &["parse", "split"]),
         ("cli/checkpoint", &["checkpoint", "position"]),
     ],
@@ -82,6 +84,8 @@ pub(crate) const AGENT: Crate = Crate {
     pure: &[
         "position",
         "loss",
+        "expression",
+        "layout",
         "source/identity",
         "source/mark",
         "split",

@@ -13,9 +13,10 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Share, Source, System, Watch};
+use crate::layout::Layout;
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Offset, Position};
-use crate::split::split;
+use crate::split::{Role, split};
 
 const RESCAN: Duration = Duration::from_secs(2);
 pub(super) const GRACE: Duration = Duration::from_secs(3600);
@@ -45,10 +46,21 @@ pub(super) struct Stage {
 impl Stage {
     /// A source that starts for the first time over `files`, which are `name` and text.
     pub(super) fn new(pattern: &str, initial_position: InitialPosition, files: &[(&str, &str)]) -> Stage {
+        Stage::with(Layout::default(), pattern, initial_position, files)
+    }
+
+    /// The same with files whose bytes fall into records by `layout`.
+    pub(super) fn with(
+        layout: Layout,
+        pattern: &str,
+        initial_position: InitialPosition,
+        files: &[(&str, &str)],
+    ) -> Stage {
         let directory = tempfile::tempdir().unwrap();
         let pattern = Pattern::parse(&format!("{}/{pattern}", directory.path().display())).unwrap();
         let backlog_share = Share::of_hundred(50).unwrap();
-        let settings = Settings { pattern, initial_position, rescan: RESCAN, grace: GRACE, backlog_share };
+        let settings =
+            Settings { pattern, initial_position, rescan: RESCAN, grace: GRACE, backlog_share, layout };
         let mut tick = 0;
         for (name, text) in files {
             tick += 1;
@@ -112,7 +124,13 @@ impl Stage {
 
     /// Looks, so late that everything is looked at, and as if no notification had come.
     pub(super) fn look(&mut self) {
-        self.pass(RESCAN);
+        self.glance(RESCAN);
+    }
+
+    /// Looks after `time`, as if no notification had come. If that is shorter than until the next look at everything,
+    /// no file is looked at for its own sake.
+    pub(super) fn glance(&mut self, time: Duration) {
+        self.pass(time);
         drop(self.bell.hints());
         self.source.look(self.now);
     }
@@ -121,23 +139,34 @@ impl Stage {
         self.now += time;
     }
 
-    /// Reads the next chunk, and takes at most `lines` of it; says whether there was one.
+    /// Reads the next chunk, and takes at most `lines` of it, of which those come that are records; says whether there
+    /// was one.
     pub(super) fn read(&mut self, lines: usize) -> bool {
         let mut heard = Vec::new();
         let chunk = self.source.read(self.now, |change| heard.push(change));
         heard.into_iter().for_each(|change| self.books.hear(change));
         let Some(chunk) = chunk else { return false };
-        let mut end = 0;
+        let (mut end, mut footer) = (0, None);
         for line in split(&chunk).take(lines) {
-            let place = (chunk.mark(), chunk.start().advance(end));
+            let start = chunk.start().advance(end);
             end = line.end();
-            let text = String::from_utf8_lossy(line.bytes()).into_owned();
-            self.came.push(Came { file: chunk.file(), place, text });
+            match line.role() {
+                Role::Record => {
+                    let text = String::from_utf8_lossy(line.bytes()).into_owned();
+                    self.came.push(Came { file: chunk.file(), place: (chunk.mark(), start), text });
+                }
+                Role::Footer => footer = Some(start),
+                Role::Header | Role::Rest => {}
+            }
         }
         assert!(end > 0, "a chunk holds at least one line");
         let (file, start, end) = (chunk.file(), chunk.start().to_raw(), chunk.position(end));
         self.books.take(file, start, end);
         self.source.advance(file, end, self.now);
+        if let Some(footer) = footer {
+            self.source.end_records(file, footer);
+            self.source.read_again(file);
+        }
         true
     }
 

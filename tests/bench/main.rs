@@ -8,7 +8,7 @@
 //!
 //! [`lines`] makes a log in which every line proves itself, [`data`] puts it on disk. [`agent`] runs the built binary
 //! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`idle`] and [`steady`] each
-//! measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. The endpoint's CPU does not count, but it shares the cores
+//! measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. [`soak`] does so over time. The endpoint's CPU does not count, but it shares the cores
 //! and is therefore kept cheap: no tree is built of a request, and no record costs an allocation.
 //!
 //! [`aggregate`] measures the other half: what is counted of such lines in the cloud.
@@ -26,6 +26,7 @@ mod json;
 mod lines;
 mod options;
 mod records;
+mod soak;
 mod steady;
 
 use std::fs;
@@ -67,7 +68,7 @@ fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
     }
     let measured = match options.what {
         What::Aggregate { .. } => chosen(options.function.as_deref(), kinetail_tests::binary::bootstrap)?,
-        What::Catchup(_) | What::Idle { .. } | What::Steady { .. } => binary.clone(),
+        What::Catchup(_) | What::Idle { .. } | What::Steady { .. } | What::Soak { .. } => binary.clone(),
     };
     writeln!(out, "{}\n{}", Table(&runs), size(&measured, dir.path())?)?;
     Ok(())
@@ -109,6 +110,7 @@ fn prepare<'a>(
             let load = aggregate::Load { packing: *packing, sources: *sources, calls: *calls, seed };
             Box::new(move || aggregate::run(binary, &function, load))
         }
+        What::Soak { minutes } => Box::new(move || soak::run(binary, *minutes)),
         What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
     })
 }

@@ -61,6 +61,13 @@ pub(crate) enum What {
         #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
         calls: u32,
     },
+    /// Rotations of all kinds and a stream that is away now and then: memory, open files, inotify watches, all of which
+    /// must be flat.
+    Soak {
+        /// For how long.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+    },
     /// A steady trickle of lines: CPU and delay.
     Steady {
         /// Lines a second.

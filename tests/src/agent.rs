@@ -91,6 +91,12 @@ impl Agent {
         Ok(())
     }
 
+    /// The number by which the kernel knows it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used so far.
     ///
     /// # Errors

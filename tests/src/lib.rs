@@ -12,7 +12,8 @@
 //!
 //! - [`binary`] builds the agent and the functions that are run, in the profile of the running test;
 //! - [`host`] is a machine in a temporary directory, [`agent`] the process on it, [`crash`] its sudden end;
-//! - [`writer`] writes numbered log lines and rotates; [`httpd`] is a real Apache and [`visitor`] its traffic;
+//! - [`writer`] writes numbered log lines and rotates; [`server`] writes them as httpd does, and [`logrotate`] rotates;
+//! - [`httpd`] is a real Apache and [`visitor`] its traffic;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
 //! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
@@ -34,11 +35,13 @@ pub mod endpoint;
 pub mod faults;
 pub mod host;
 pub mod httpd;
+pub mod logrotate;
 pub mod metrics;
 pub mod oracle;
 pub mod page;
 pub mod python;
 pub mod scene;
+pub mod server;
 pub mod usage;
 pub mod visitor;
 pub mod wait;

@@ -87,9 +87,11 @@ impl Files {
         self.table.iter().map(|(id, _)| id)
     }
 
-    /// Files that are leaving and not finished.
-    pub(crate) fn leaving(&self) -> impl Iterator<Item = FileId> {
-        self.table.iter().filter(|(_, tailed)| tailed.leaving && !tailed.finished).map(|(id, _)| id)
+    /// Files that may be written to though nothing is heard of it: those that are leaving and not finished, and those
+    /// with other names, such as the link that `rotatelogs -L` makes.
+    pub(crate) fn unheard(&self) -> impl Iterator<Item = FileId> {
+        let is_unheard = |tailed: &Tailed| tailed.linked || (tailed.leaving && !tailed.finished);
+        self.table.iter().filter(move |(_, tailed)| is_unheard(tailed)).map(|(id, _)| id)
     }
 
     /// Compares what was found with what is known; gives the files that may have bytes to read.
@@ -154,6 +156,7 @@ impl Files {
 
     /// Reads on in a file where there is more, and begins it anew where what was read is not in it any more.
     fn look_at(&mut self, id: FileId, stat: &Stat, met: &mut Met, now: Instant) {
+        self.table.edit(id, |tailed| tailed.linked = stat.links > 1);
         match self.measure(id, stat, now) {
             Ok(true) => {
                 let is_at_end = |tailed: &Tailed| tailed.size == tailed.position().offset.to_raw();

@@ -191,7 +191,7 @@ impl Source {
         if now >= self.poll {
             self.poll = now + POLL;
             if self.watch.is_complete() {
-                self.add(self.files.leaving().collect::<Vec<_>>());
+                self.add(self.files.unheard().collect::<Vec<_>>());
             } else {
                 self.add(self.files.all().collect::<Vec<_>>());
                 self.due = self.due.min(self.poll);
@@ -268,7 +268,7 @@ impl Source {
 
     /// Waits until there is something to look at, at most until `deadline`.
     pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
-        let unheard = !self.watch.is_complete() || self.files.leaving().next().is_some();
+        let unheard = !self.watch.is_complete() || self.files.unheard().next().is_some();
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
         let until = deadline.map_or(next, |deadline| deadline.min(next));
         self.watch.bell.wait(until.saturating_duration_since(now), GATHER);

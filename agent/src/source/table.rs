@@ -33,6 +33,8 @@ pub(super) struct Tailed {
     /// Its size when it last held what was known of it.
     pub(super) size: u64,
     pub(super) modified: i64,
+    /// Whether other names lead to it as well.
+    pub(super) linked: bool,
     /// Whether its name was taken from it: it is renamed, removed or replaced, and will come to an end.
     pub(super) leaving: bool,
     /// Whether a newer file of its log was there at the start.
@@ -152,6 +154,7 @@ impl Table {
             cursor: Cursor::at(position),
             size: stat.size,
             modified: stat.modified,
+            linked: stat.links > 1,
             leaving: false,
             superseded: false,
             in_reach: true,

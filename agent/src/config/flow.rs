@@ -38,26 +38,35 @@ pub struct Flow {
     pub waits: Waits,
 }
 
-/// Reads the flow that `object` in `file` describes, whose requests may hold `ceiling` bytes at most. Nothing comes
-/// of it if a part is missing; what is wrong is noted in any case.
+/// What one flow may have of what the agent has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    /// How many bytes one request may hold.
+    pub(super) request_bytes: usize,
+    /// How many files may be open.
+    pub(super) open_files: usize,
+}
+
+/// Reads the flow that `object` in `file` describes, which may have `allowance` at most. Nothing comes of it if a part is
+/// missing; what is wrong is noted in any case.
 pub(super) fn flow(
     file: &Path,
     object: &Object,
-    ceiling: usize,
+    allowance: Allowance,
     problems: &mut Vec<Problem>,
 ) -> Option<Flow> {
     let mut section = Section::new(file, Holder::Flow, object);
     let steps = steps(file, &mut section, problems);
-    let flow = assemble(&mut section, steps, ceiling);
+    let flow = assemble(&mut section, steps, allowance);
     problems.extend(section.into_problems());
     flow
 }
 
-fn assemble(section: &mut Section<'_>, parser: Option<Parser>, ceiling: usize) -> Option<Flow> {
+fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowance) -> Option<Flow> {
     // What is wrong with each part is to be told, so none may keep another from being read.
-    let (source, stream) = (source(section), stream(section));
+    let (source, stream) = (source(section, allowance.open_files), stream(section));
     let adds_position = adds_position(section, parser);
-    let (batch, waits) = (batch(section, ceiling), waits(section));
+    let (batch, waits) = (batch(section, allowance.request_bytes), waits(section));
     let name = section.text("name");
     let (source, stream) = (source?, stream?);
     let id = FlowId::new(&format!("kinesis:{stream}"), source.pattern.as_text());
@@ -65,7 +74,7 @@ fn assemble(section: &mut Section<'_>, parser: Option<Parser>, ceiling: usize) -
     Some(Flow { id, name, stream, source, parser: parser?, adds_position, batch: batch?, waits: waits? })
 }
 
-fn source(section: &mut Section<'_>) -> Option<source::Settings> {
+fn source(section: &mut Section<'_>, open_files: usize) -> Option<source::Settings> {
     let initial_position = match section.text("initialPosition").as_deref() {
         Some("START_OF_FILE") => InitialPosition::Start,
         Some(_) | None => InitialPosition::End,
@@ -76,9 +85,14 @@ fn source(section: &mut Section<'_>) -> Option<source::Settings> {
     let share = u8::try_from(section.number("backlogShare")).ok().and_then(Share::of_hundred)?;
     let text = section.required("filePattern")?;
     match Pattern::parse(&text) {
-        Ok(pattern) => {
-            Some(source::Settings { pattern, initial_position, rescan, grace, backlog_share: share })
-        }
+        Ok(pattern) => Some(source::Settings {
+            pattern,
+            initial_position,
+            rescan,
+            grace,
+            backlog_share: share,
+            open_files,
+        }),
         Err(error) => {
             section.error("filePattern", format!("`filePattern` is no pattern: {error}"));
             None
@@ -222,9 +236,10 @@ mod tests {
         let text = r#"{"filePattern": "/a/b", "kinesisStream": "s", "optionName": "LOGTOJSON", "logFormat": "COMMONAPACHELOG"}"#;
         let document = raw::parse(file, text).unwrap();
 
+        let allowance = Allowance { request_bytes: usize::MAX, open_files: usize::MAX };
         let mut section = Section::new(file, Holder::Flow, &document.root);
         let parser = steps(file, &mut section, &mut Vec::new());
-        assert!(assemble(&mut section, parser, usize::MAX).is_some());
+        assert!(assemble(&mut section, parser, allowance).is_some());
         assert_eq!(section.unasked(), [""; 0]);
 
         let mut section = Section::new(file, Holder::Step, &document.root);

@@ -12,6 +12,9 @@ const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The least that a third of a flow's share of the memory may be: what its smallest request holds.
 pub(super) const SMALLEST_REQUEST_BYTES: i64 = 256 * 1024;
 
+/// The fewest files that a flow may have open: enough for a file, its rotation and a copy to be read in turn.
+pub(super) const FEWEST_OPEN_FILES: i64 = 4;
+
 const MILLIS: Kind = millis(0, DAY_MILLIS);
 const PIECES: Kind = Kind::Number { unit: Unit::Pieces, least: 0, most: i32::MAX as i64 };
 
@@ -22,6 +25,7 @@ pub static KEYS: &[Key] = &[
     // What is kept, and how much of it.
     agent("stateDirectory", Kind::Text, "Where the checkpoint and the metrics are kept. `$STATE_DIRECTORY`, which systemd sets, if not given; without it `/var/lib/kinetail`.").ours(),
     agent("maxMemoryBytes", bytes(3 * SMALLEST_REQUEST_BYTES, 1 << 40), "How many bytes of log may be held at once, divided evenly among the flows.").ours().default(Number(32 << 20)),
+    agent("maxOpenFiles", Kind::Number { unit: Unit::Pieces, least: FEWEST_OPEN_FILES, most: 1 << 20 }, "How many log files may be open at once, divided evenly among the flows. More are read in turn; of a removed file that must be closed, what is unread is lost and counted.").ours().default(Number(768)),
     agent("shutdownTimeoutMillis", MILLIS, "How long a stop may take until everything that was read has been delivered.").default(Number(10_000)),
     agent("log.statusReportingPeriodSeconds", seconds(0, DAY_MILLIS / 1000), "How often a line in the log tells how far the agent is. 0 for never.").default(Number(30)),
     // How the service is reached.

@@ -103,6 +103,7 @@ fn without_a_word_everything_has_its_default() {
     let config = load_fixture("good/minimal.json");
     assert_eq!(config.agent.state_directory, Path::new("/var/lib/kinetail"));
     assert_eq!(config.agent.max_memory_bytes, 32 << 20);
+    assert_eq!(config.agent.max_open_files, 768);
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(10));
     assert_eq!(config.agent.status_period, Some(Duration::from_secs(30)));
     assert_eq!(config.agent.kinesis, Access::default());
@@ -124,6 +125,8 @@ fn every_honoured_key_does_what_it_says() {
     let config = load_fixture("good/every-honoured-key.json");
     assert_eq!(config.agent.state_directory, Path::new("/var/lib/elsewhere"));
     assert_eq!(config.agent.max_memory_bytes, 64 << 20);
+    assert_eq!(config.agent.max_open_files, 2000);
+    assert!(config.flows.iter().all(|flow| flow.source.open_files == 2000 / config.flows.len()));
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(20));
     assert_eq!(config.agent.status_period, Some(Duration::from_secs(60)));
     let access = Access {

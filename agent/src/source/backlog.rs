@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 
-use super::discover::is_compressed;
-use super::disk::{Kind, Stat};
+use super::disk::{Disk, Kind, Stat};
 use super::files::{Files, Met};
 use super::lanes::Lane;
+use super::pattern::is_compressed;
 use super::rotation::Name;
 use crate::position::{FileId, Generation};
 
@@ -51,7 +51,7 @@ impl Files {
         let mut met = Met::default();
         for (_, Resumed { known, at }) in newest.into_values() {
             let is_it = |sibling: &Sibling| Some(&sibling.path) == at.as_ref();
-            let since = self.rotations_since(&known.path, known.modified, is_it);
+            let since = self.rotations_since(&known.path, known.modified, is_it, &mut met.logs);
             self.take_up(since, &mut met, now);
         }
         self.supersede();
@@ -62,14 +62,20 @@ impl Files {
         let Some(tailed) = self.table.get(id) else { return };
         let (device, inode) = (tailed.identity.device, tailed.identity.inode);
         let is_it = |sibling: &Sibling| (sibling.stat.device, sibling.stat.inode) == (device, inode);
-        let since = self.rotations_since(&tailed.path, tailed.modified, is_it);
+        let since = self.rotations_since(&tailed.path, tailed.modified, is_it, &mut met.logs);
         self.take_up(since, met, now);
     }
 
     /// The files beside `path`, outside the pattern, that were rotated after the one that `is_it`, or, where that is not
     /// there any more, after it was modified. The oldest first.
-    fn rotations_since(&self, path: &Path, modified: i64, is_it: impl Fn(&Sibling) -> bool) -> Vec<Sibling> {
-        let mut siblings = self.siblings(path);
+    fn rotations_since(
+        &self,
+        path: &Path,
+        modified: i64,
+        is_it: impl Fn(&Sibling) -> bool,
+        logs: &mut Logs,
+    ) -> Vec<Sibling> {
+        let mut siblings = logs.siblings(&*self.disk, path);
         let at = siblings.iter().find(|sibling| is_it(sibling)).map(|sibling| sibling.name.clone());
         siblings.retain(|sibling| {
             let age = at.as_ref().and_then(|at| sibling.name.compare(at));
@@ -84,20 +90,6 @@ impl Files {
         siblings.retain(|sibling| !is_archive(sibling) || !plain.contains(&sibling.name));
         siblings.sort_by_key(|sibling| sibling.stat.modified);
         siblings
-    }
-
-    /// The regular files of a log, in the directory of one of them.
-    fn siblings(&self, path: &Path) -> Vec<Sibling> {
-        let (directory, log) = split(path);
-        let entries = self.disk.list(directory).unwrap_or_default();
-        let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);
-        let named = files.map(|(name, _)| (directory.join(&name), Name::of(&name)));
-        let siblings = named.filter(|(_, name)| name.log() == log.log()).filter_map(|(path, name)| {
-            // One that is gone by now was deleted before anybody could read it.
-            let stat = self.disk.stat(&path).ok()?;
-            Some(Sibling { path, name, stat })
-        });
-        siblings.collect()
     }
 
     fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) {
@@ -135,6 +127,35 @@ impl Files {
             }
         }
     }
+}
+
+/// The logs of directories, each of which is listed once in a look, however many of its files were rotated.
+#[derive(Debug, Default)]
+pub(super) struct Logs(BTreeMap<PathBuf, BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>>>);
+
+impl Logs {
+    /// The regular files of a log, in the directory of one of them.
+    fn siblings(&mut self, disk: &dyn Disk, path: &Path) -> Vec<Sibling> {
+        let (directory, log) = split(path);
+        let logs = self.0.entry(directory.to_owned()).or_insert_with(|| list(disk, directory));
+        let siblings = logs.get(log.log()).into_iter().flatten().filter_map(|(path, name)| {
+            // One that is gone by now was deleted before anybody could read it.
+            let stat = disk.stat(path).ok()?;
+            Some(Sibling { path: path.clone(), name: name.clone(), stat })
+        });
+        siblings.collect()
+    }
+}
+
+fn list(disk: &dyn Disk, directory: &Path) -> BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>> {
+    let mut logs = BTreeMap::<_, Vec<_>>::new();
+    let entries = disk.list(directory).unwrap_or_default().into_iter().filter_map(Result::ok);
+    for (name, _) in entries.filter(|(_, kind)| *kind == Kind::File) {
+        let path = directory.join(&name);
+        let name = Name::of(&name);
+        logs.entry(name.log().to_vec()).or_default().push((path, name));
+    }
+    logs
 }
 
 /// A path's directory and name.

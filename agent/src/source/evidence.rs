@@ -49,8 +49,22 @@ pub(crate) struct Opened {
     pub(crate) identity: Identity,
 }
 
-/// Opens the regular file at `path`. A link must belong to root or to us, or lead to somewhere below `reach`.
+/// Opens the regular file at `path` and reads its head. A link must belong to root or to us, or lead to somewhere below
+/// `reach`.
 pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened, OpenError> {
+    let (file, stat) = open_regular(disk, path, reach)?;
+    let head = read_head(&*file, Head::BYTES);
+    let head = head.map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
+    let identity = Identity { device: stat.device, inode: stat.inode, head };
+    Ok(Opened { file, stat, identity })
+}
+
+/// Opens the regular file at `path` under the same rule, and reads nothing of it.
+pub(crate) fn open_regular(
+    disk: &dyn Disk,
+    path: &Path,
+    reach: &Path,
+) -> Result<(Arc<dyn Content>, Stat), OpenError> {
     let failed = |source| OpenError::Open { path: path.to_owned(), source };
     let link = disk.stat_link(path).map_err(failed)?;
     if link.kind == Kind::Link {
@@ -66,9 +80,7 @@ pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened,
     if stat.kind != Kind::File {
         return Err(OpenError::NotRegular { path: path.to_owned() });
     }
-    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
-    let identity = Identity { device: stat.device, inode: stat.inode, head };
-    Ok(Opened { file, stat, identity })
+    Ok((file, stat))
 }
 
 /// What an open file, known by `identity`, looks like now.
@@ -82,8 +94,13 @@ pub(crate) fn look_again(file: &Arc<dyn Content>, identity: &Identity) -> io::Re
 pub(crate) fn read_head(file: &dyn Content, len: usize) -> io::Result<Head> {
     let mut bytes = [0; Head::BYTES];
     let wanted = bytes.get_mut(..len.min(Head::BYTES)).unwrap_or_default();
-    let read = read_full_at(file, wanted, Offset::START)?;
-    Ok(Head::of(wanted.get(..read).unwrap_or_default()))
+    read_beginning(file, wanted).map(Head::of)
+}
+
+/// The first bytes of `file`, as many as it has and `bytes` has room for.
+pub(crate) fn read_beginning<'a>(file: &dyn Content, bytes: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let read = read_full_at(file, bytes, Offset::START)?;
+    Ok(bytes.get(..read).unwrap_or_default())
 }
 
 /// The proof of `offset` from what `file` holds there now; `None` if the file does not reach it.

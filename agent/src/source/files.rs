@@ -12,9 +12,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::discover::Found;
+use super::backlog::Logs;
+use super::discover::{Found, Scope};
 use super::disk::{Disk, Stat};
 use super::evidence::{self, Opened};
+use super::held::Door;
+use super::identity::Change as Altered;
+use super::room::{self, Listings};
 use super::search::{self, Origin};
 use super::table::{Table, Tailed};
 use super::tail::{Block, Extent, Read};
@@ -30,6 +34,8 @@ pub(crate) struct Files {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) table: Table,
+    /// Copies that were left alone beside their originals.
+    beside: BTreeSet<PathBuf>,
     /// Names that could not be opened, so that each is told once.
     refused: BTreeSet<PathBuf>,
 }
@@ -41,9 +47,11 @@ pub(super) struct Met {
     /// Files that may have bytes to read.
     ready: Vec<FileId>,
     /// What is there but could not be looked at.
-    unseen: Vec<PathBuf>,
+    unseen: BTreeSet<PathBuf>,
     /// Files whose name was taken from them since the last look.
     rotated: Vec<FileId>,
+    listings: Listings,
+    pub(super) logs: Logs,
 }
 
 impl Met {
@@ -57,7 +65,9 @@ impl Met {
 
 impl Files {
     pub(crate) fn new(settings: Settings, disk: Arc<dyn Disk>, metrics: Arc<Metrics>) -> Files {
-        Files { settings, disk, metrics, table: Table::new(), refused: BTreeSet::new() }
+        let door = Door { disk: Arc::clone(&disk), reach: settings.pattern.literal_prefix().to_owned() };
+        let table = Table::new(door);
+        Files { settings, disk, metrics, table, beside: BTreeSet::new(), refused: BTreeSet::new() }
     }
 
     /// What became of files since it was last asked.
@@ -74,22 +84,19 @@ impl Files {
     }
 
     /// Files held open.
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
+    pub(crate) fn open_files(&self) -> usize {
+        self.table.index().open().len()
     }
 
     /// Bytes that are not read yet.
     pub(crate) fn behind(&self) -> u64 {
-        self.table.behind()
-    }
-
-    pub(crate) fn all(&self) -> impl Iterator<Item = FileId> {
-        self.table.iter().map(|(id, _)| id)
+        self.table.index().behind()
     }
 
     /// Files that are leaving and not finished.
     pub(crate) fn leaving(&self) -> impl Iterator<Item = FileId> {
-        self.table.iter().filter(|(_, tailed)| tailed.leaving && !tailed.finished).map(|(id, _)| id)
+        let is_finished = |id: &FileId| self.table.get(*id).is_some_and(|tailed| tailed.finished);
+        self.table.index().leaving().filter(move |id| !is_finished(id))
     }
 
     /// Compares what was found with what is known; gives the files that may have bytes to read.
@@ -97,6 +104,7 @@ impl Files {
         for (path, error) in &found.troubles {
             self.refuse(path, error);
         }
+        let suspects = self.table.within(&found.scope);
         // What is known comes first, so that a copy is held beside what its original is now.
         let mut met = Met::default();
         let mut unknown = Vec::new();
@@ -107,27 +115,34 @@ impl Files {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     self.refuse(path, &error);
-                    met.unseen.push(path.clone());
+                    met.unseen.insert(path.clone());
                 }
             }
         }
         // What cannot be looked at is not gone.
         met.unseen.extend(found.troubles.iter().map(|(path, _)| path.clone()));
-        let is_lost = |(id, tailed): &(FileId, &Tailed)| {
-            !met.files.contains(id) && !met.unseen.iter().any(|unseen| tailed.path.starts_with(unseen))
-        };
-        let lost: Vec<FileId> = self.table.iter().filter(is_lost).map(|(id, _)| id).collect();
-        lost.into_iter().for_each(|id| self.lose(id, &mut met, now));
+        let lost = suspects.into_iter().filter(|id| {
+            !met.files.contains(id) && !self.path(*id).ancestors().any(|path| met.unseen.contains(path))
+        });
+        let lost: Vec<FileId> = lost.collect();
+        let beside = if lost.is_empty() { BTreeSet::new() } else { std::mem::take(&mut self.beside) };
+        lost.into_iter().for_each(|id| self.lose(id, &found.scope, &mut met, now));
         for id in std::mem::take(&mut met.rotated) {
             self.follow(id, &mut met, now);
         }
+        unknown.extend(&beside);
         for path in unknown {
             if let Some(opened) = self.open(path) {
                 self.identify(path, opened, &mut met, now);
             }
         }
-        self.refused
-            .retain(|path| found.files.contains(path) || found.troubles.iter().any(|(bad, _)| bad == path));
+        if let Scope::Everything = found.scope {
+            let troubles: BTreeSet<&PathBuf> = found.troubles.iter().map(|(path, _)| path).collect();
+            let is_there =
+                |path: &PathBuf| found.files.binary_search(path).is_ok() || troubles.contains(path);
+            self.refused.retain(is_there);
+            self.beside.retain(is_there);
+        }
         met.ready
     }
 
@@ -138,6 +153,14 @@ impl Files {
     /// A name leads to this inode. If that is a known file, notes its name and size.
     fn meet(&mut self, path: &Path, stat: &Stat, met: &mut Met, now: Instant) -> Option<FileId> {
         let id = self.known(stat)?;
+        let tailed = self.table.get(id)?;
+        if !tailed.file.is_open() && !tailed.file.is_inode(stat) {
+            // While it was closed, its inode was used again.
+            let known = tailed.generation(id);
+            met.add(self.rescue(&known, Altered::Reused, now));
+            self.table.forget(id);
+            return None;
+        }
         // Of several names for one file one counts, so that it does not seem to be renamed.
         if !met.files.insert(id) {
             return Some(id);
@@ -171,7 +194,15 @@ impl Files {
         if (size, modified) == (tailed.size, tailed.modified) {
             return Ok(true);
         }
-        if !evidence::still_holds(&*tailed.file, tailed.identity.head, &position)? {
+        match self.hold(id) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            // Its name leads elsewhere by now; it is sought when that is looked at.
+            Err(error) if room::is_absence(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        let Some(tailed) = self.table.get(id) else { return Ok(true) };
+        if !evidence::still_holds(&tailed.file, tailed.identity.head, &position)? {
             return Ok(false);
         }
         self.tell_cut(&tailed.path, tailed.size, size);
@@ -199,7 +230,10 @@ impl Files {
             return Some(id);
         }
         let (position, mark) = match search::origin(&opened, &self.table) {
-            Ok(Origin::Beside) => return None,
+            Ok(Origin::Beside) => {
+                self.beside.insert(path.to_owned());
+                return None;
+            }
             Ok(Origin::Copied(origin, position)) => {
                 info!(file = %path.display(), from = %self.path(origin).display(), offset = position.offset.to_raw(),
                       "file is a copy; goes on in it");
@@ -208,7 +242,7 @@ impl Files {
                 self.tell_cut(path, size, opened.stat.size);
                 // Where it was moved, the original holds nothing that its copy does not; else it was begun again.
                 let is_moved = |tailed: &Tailed| {
-                    evidence::still_holds(&*tailed.file, tailed.identity.head, &position).unwrap_or(false)
+                    evidence::still_holds(&tailed.file, tailed.identity.head, &position).unwrap_or(false)
                 };
                 if self.table.get(origin).is_some_and(is_moved) {
                     self.table.forget(origin);
@@ -232,21 +266,23 @@ impl Files {
                 return None;
             }
         };
-        let id = self.table.admit(path, opened, position, mark, now);
+        let id = self.admit(path, opened, position, mark, now);
         info!(file = %path.display(), file_id = id.to_raw(), "found new file");
         met.add([id]);
         Some(id)
     }
 
-    /// No name of the pattern leads to this file any more. It is closed when it is finished and not found once more:
-    /// in the middle of a rotation, a name may be missed by one look.
-    fn lose(&mut self, id: FileId, met: &mut Met, now: Instant) {
-        let Some(tailed) = self.table.get(id) else { return };
-        let stat = match tailed.file.stat() {
-            Ok(stat) => stat,
+    /// No name of the pattern leads to this file any more. It is forgotten when it is finished and not found once more:
+    /// in the middle of a rotation, a name may be missed by one look, and one at a few names misses all others.
+    fn lose(&mut self, id: FileId, scope: &Scope, met: &mut Met, now: Instant) {
+        let stat = match self.seek(id, &mut met.listings) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return self.give_up(id),
             Err(error) => return self.refuse_file(id, &error),
         };
-        if tailed.finished && !tailed.in_reach && stat.size == tailed.size {
+        let Some(tailed) = self.table.get(id) else { return };
+        let is_sought = stat.links == 0 || matches!(scope, Scope::Everything);
+        if is_sought && tailed.finished && !tailed.in_reach && stat.size == tailed.size {
             return self.table.forget(id);
         }
         self.table.edit(id, |tailed| {
@@ -283,13 +319,32 @@ impl Files {
     /// Reads on in a file.
     pub(crate) fn read(&mut self, id: FileId, block: &mut Block, now: Instant) -> io::Result<Read> {
         let Some(tailed) = self.table.get(id) else { return Ok(Read::End) };
-        // Nothing is heard of a writer that still has the file open; it is not over while he writes.
-        if tailed.leaving && !self.measure(id, &tailed.file.stat()?, now)? {
-            return Ok(Read::Changed);
+        let is_open = tailed.file.is_open();
+        // Nothing is heard of a writer that still has the file open; it is not over while he writes. And a file is not
+        // opened again where there is nothing to read.
+        if tailed.leaving || !is_open {
+            let Some(stat) = self.seek(id, &mut Listings::default())? else {
+                self.give_up(id);
+                return Ok(Read::End);
+            };
+            if !self.measure(id, &stat, now)? {
+                return Ok(Read::Changed);
+            }
+            let has_more = self.table.get(id).is_some_and(|tailed| tailed.behind() > 0);
+            if !has_more {
+                return Ok(Read::End);
+            }
+        }
+        match self.hold(id) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Read::Changed),
+            // It was renamed just now, and is sought when it is read the next time.
+            Err(error) if room::is_absence(&error) => return Ok(Read::End),
+            Err(error) => return Err(error),
         }
         let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
         let read = self.table.edit(id, |tailed| {
-            let read = tailed.cursor.read(&*tailed.file, block, last)?;
+            let read = tailed.cursor.read(&tailed.file, block, last)?;
             if let Read::Bytes(extent) = &read {
                 tailed.size = tailed.size.max(extent.end());
             }
@@ -319,8 +374,8 @@ impl Files {
         let known = tailed.identity.head;
         let len = usize::try_from(tailed.size).unwrap_or(Head::BYTES).min(Head::BYTES);
         if usize::from(known.len) < len
-            && let Ok(head) = evidence::read_head(&*tailed.file, len)
-            && let Ok(first) = evidence::read_head(&*tailed.file, Tail::BYTES)
+            && let Ok(head) = evidence::read_head(&tailed.file, len)
+            && let Ok(first) = evidence::read_head(&tailed.file, Tail::BYTES)
         {
             self.table.edit(id, |tailed| (tailed.identity.head, tailed.first) = (head, first));
             self.table.tell(id);

@@ -4,10 +4,11 @@
 //! what it read was delivered; it is told from where to start, and gives out what became of each file as
 //! [`Change`]s. Several files are read in turn, a block each, so that none waits for another's end. (G4)
 //!
-//! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
-//! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
-//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], `mark` says what its lines are
-//! called wherever they go. `metadata` knows the host itself.
+//! In the order of a file's life: `pattern` says that it is meant, `discover` finds it, `watch` hears of it, `evidence`
+//! and `identity` say who it is, `search` finds what is left of it under another name among `sights`, `resume` takes it up at the start
+//! and `files` after that, `altered` says what is lost of it, `table` holds it and `index` finds it there, `held` opens it
+//! as long as `room` has room for it, `tail` reads it into a [`Chunk`], `mark` says what its lines are called wherever
+//! they go. `metadata` knows the host itself.
 
 mod altered;
 mod backlog;
@@ -17,31 +18,39 @@ mod disk;
 mod evidence;
 mod files;
 mod glob;
+mod held;
 mod identity;
+mod index;
 mod lanes;
 mod mark;
 mod metadata;
+mod pattern;
 mod resume;
+mod room;
 mod rotation;
 mod search;
+mod sights;
 mod table;
 mod tail;
 mod watch;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 pub use chunk::Chunk;
-pub use discover::{Pattern, PatternError};
 pub use disk::{Content, Disk, Kind, Stat, System};
 pub use lanes::{Lane, Share};
 pub use metadata::{HostNameError, host_name};
+pub use pattern::{Pattern, PatternError};
 pub use watch::{Bell, Watch};
 
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Position, Span};
+use discover::{Found, Scope, Tree};
 use files::Files;
 use lanes::Lanes;
 use tail::{Block, Extent, Read};
@@ -53,7 +62,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// nobody watches.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The least time between two looks at everything, however much is heard: a look costs a system call for each file.
+/// The least time between two looks, however much is heard: what changes several times is looked at once.
 const LOOKS_APART: Duration = Duration::from_millis(100);
 
 /// Where the reading of a file begins that is there at a flow's first start.
@@ -78,6 +87,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How much is read of rotated files while others are written to.
     pub backlog_share: Share,
+    /// How many files are open at once. The rest is closed, and opened again where there is something to read.
+    pub open_files: usize,
 }
 
 /// What a flow knows of its files from its last run.
@@ -111,8 +122,13 @@ pub struct Source {
     block: Block,
     /// Files that may have bytes to read.
     ready: Lanes,
-    /// When everything was looked at last, and when that is due again.
+    /// The directories that the pattern leads to.
+    tree: Tree,
+    /// Names that are to be looked at.
+    names: BTreeSet<PathBuf>,
+    /// When anything was looked at last.
     looked: Instant,
+    /// When everything is to be looked at.
     due: Instant,
     /// When the files are polled that cannot be heard.
     poll: Instant,
@@ -137,6 +153,8 @@ impl Source {
             files: Files::new(settings.clone(), Arc::clone(&disk), Arc::clone(&metrics)),
             block: Block::new(),
             ready: Lanes::new(settings.backlog_share),
+            tree: Tree::default(),
+            names: BTreeSet::new(),
             looked: now,
             due: now + settings.rescan,
             poll: now + POLL,
@@ -157,48 +175,76 @@ impl Source {
 
     /// Watches what there is to watch, and lists it. A directory that is watched from now on is listed again, as
     /// what appeared between the listing and the watch was not heard.
-    fn discover(&mut self) -> discover::Found {
+    fn discover(&mut self) -> Found {
         loop {
-            let found = discover::discover(&self.settings.pattern, &*self.disk);
-            if !self.watch.follow(&found.directories) {
+            let found = self.tree.discover(&self.settings.pattern, &*self.disk);
+            if !self.watch.follow(&found.scope, &self.tree.directories(&found.scope)) {
                 return found;
             }
         }
     }
 
-    /// Looks at all names again if that is due, or where a hint says so.
-    pub fn look(&mut self, now: Instant) {
-        let hints = self.watch.bell.hints();
-        for path in &hints.grown {
-            match self.files.by_path(path) {
-                Some(id) => self.add([id]),
-                // A file that was renamed a moment ago speaks under a name that is not known yet.
-                None if self.settings.pattern.matches(path) => {
-                    self.due = self.due.min(self.looked + LOOKS_APART)
-                }
-                None => {}
+    /// The same at `names` only, if that is enough.
+    fn discover_at(&mut self, names: &BTreeSet<PathBuf>) -> Option<Found> {
+        self.watch.renew(&Scope::Names(names.clone()));
+        loop {
+            let found = self.tree.discover_at(&self.settings.pattern, &*self.disk, names.clone())?;
+            if !self.watch.follow(&found.scope, &self.tree.directories(&found.scope)) {
+                return Some(found);
             }
         }
-        if hints.everything || !hints.changed.is_empty() {
-            self.due = self.due.min(self.looked + LOOKS_APART);
-        }
+    }
+
+    /// Looks at all names again if that is due, or at those of which something was heard.
+    pub fn look(&mut self, now: Instant) {
+        self.listen(now);
         if now >= self.due {
-            (self.looked, self.due) = (now, now + self.settings.rescan);
-            let found = self.discover();
-            let ready = self.files.look(&found, now);
-            self.add(ready);
+            self.look_at_everything(now);
+        } else if !self.names.is_empty() && now >= self.looked + LOOKS_APART {
+            self.looked = now;
+            let names = std::mem::take(&mut self.names);
+            match self.discover_at(&names) {
+                Some(found) => {
+                    let ready = self.files.look(&found, now);
+                    self.add(ready);
+                }
+                None => self.look_at_everything(now),
+            }
         }
         if now >= self.poll {
             self.poll = now + POLL;
-            if self.watch.is_complete() {
-                self.add(self.files.leaving().collect::<Vec<_>>());
-            } else {
-                self.add(self.files.all().collect::<Vec<_>>());
+            self.add(self.files.leaving().collect::<Vec<_>>());
+            if !self.watch.is_complete() {
                 self.due = self.due.min(self.poll);
             }
         }
         self.metrics.set(Metric::LagBytes, self.files.behind());
-        self.metrics.set(Metric::OpenFiles, self.files.len() as u64);
+        self.metrics.set(Metric::OpenFiles, self.files.open_files() as u64);
+    }
+
+    fn look_at_everything(&mut self, now: Instant) {
+        (self.looked, self.due) = (now, now + self.settings.rescan);
+        self.names.clear();
+        let found = self.discover();
+        let ready = self.files.look(&found, now);
+        self.add(ready);
+    }
+
+    /// Notes what was heard.
+    fn listen(&mut self, now: Instant) {
+        let hints = self.watch.hints(now);
+        for path in hints.grown {
+            match self.files.by_path(&path) {
+                Some(id) => self.add([id]),
+                // A file that was renamed a moment ago speaks under a name that is not known yet.
+                None if self.settings.pattern.matches(&path) => drop(self.names.insert(path)),
+                None => {}
+            }
+        }
+        self.names.extend(hints.changed);
+        if hints.everything || self.names.len() > watch::HINTS {
+            self.due = self.due.min(self.looked + POLL);
+        }
     }
 
     /// The next bytes of the next file that has any, at least one line of them. What of them is dealt with is said
@@ -270,6 +316,7 @@ impl Source {
     pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
         let unheard = !self.watch.is_complete() || self.files.leaving().next().is_some();
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
+        let next = if self.names.is_empty() { next } else { next.min(self.looked + LOOKS_APART) };
         let until = deadline.map_or(next, |deadline| deadline.min(next));
         self.watch.bell.wait(until.saturating_duration_since(now), GATHER);
     }

@@ -3,6 +3,7 @@
 //! Everything that is there is taken up before the first byte is read; from then on `files` keeps watch over it. (G2)
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::{error, info};
@@ -12,6 +13,7 @@ use super::discover::Found;
 use super::evidence;
 use super::files::Files;
 use super::search;
+use super::sights::Sights;
 use super::{InitialPosition, Resume};
 use crate::metrics::Metric;
 use crate::position::{FileId, Generation, Position};
@@ -23,8 +25,12 @@ impl Files {
         match resume {
             Resume::FirstStart => found.files.iter().for_each(|path| self.begin(path, now)),
             Resume::From(known) => {
-                let resumed: Vec<Resumed<'_>> =
-                    known.iter().map(|known| Resumed { known, at: self.resume(known, found, now) }).collect();
+                let (disk, pattern) = (Arc::clone(&self.disk), self.settings.pattern.clone());
+                let mut sights = Sights::new(&*disk, pattern.literal_prefix(), &found.files);
+                let resumed = known.iter();
+                let resumed: Vec<Resumed<'_>> = resumed
+                    .map(|known| Resumed { known, at: self.resume(known, &mut sights, now) })
+                    .collect();
                 self.look(found, now);
                 self.catch_up(&resumed, now);
             }
@@ -48,18 +54,18 @@ impl Files {
         };
         match position {
             Ok(position) => {
-                self.table.admit(path, opened, position, None, now);
+                self.admit(path, opened, position, None, now);
             }
             Err(error) => self.refuse(path, &error),
         }
     }
 
     /// Finds a file of the last run again, and goes on in it; says where it is.
-    fn resume(&mut self, known: &Generation, found: &Found, now: Instant) -> Option<PathBuf> {
+    fn resume(&mut self, known: &Generation, sights: &mut Sights<'_>, now: Instant) -> Option<PathBuf> {
         let (path, position) = (&known.path, known.position);
         let offset = position.offset.to_raw();
         let unread = known.size.saturating_sub(offset);
-        match search::find(&*self.disk, known, &found.files, self.settings.pattern.literal_prefix()) {
+        match search::find(&*self.disk, known, sights, self.settings.pattern.literal_prefix()) {
             search::Outcome::Same(at, opened) => match self.known(&opened.stat) {
                 // Two files of the last run are one now, its copy: it is read from where the less read one was.
                 // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
@@ -76,7 +82,7 @@ impl Files {
                 }
                 None => {
                     self.tell_cut(&at, known.size, opened.stat.size);
-                    let id = self.table.admit(&at, *opened, position, known.mark, now);
+                    let id = self.admit(&at, *opened, position, known.mark, now);
                     info!(file = %at.display(), file_id = id.to_raw(), offset, "goes on in file");
                     let in_reach = self.settings.pattern.matches(&at);
                     self.table.edit(id, |tailed| tailed.in_reach = in_reach);

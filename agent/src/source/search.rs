@@ -7,10 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::discover::is_compressed;
-use super::disk::{Content, Disk, Kind};
+use super::disk::{Content, Disk, Kind, Stat};
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
+use super::pattern::is_compressed;
+use super::sights::Sights;
 use super::table::Table;
 use crate::position::{FileId, Generation, Head, Mark, Position};
 
@@ -27,14 +28,14 @@ pub(crate) enum Outcome {
     Gone,
 }
 
-/// Finds `known` among `found` and beside its last path.
-pub(crate) fn find(disk: &dyn Disk, known: &Generation, found: &[PathBuf], reach: &Path) -> Outcome {
+/// Finds `known` at its last path, or among `sights`.
+pub(crate) fn find(disk: &dyn Disk, known: &Generation, sights: &mut Sights<'_>, reach: &Path) -> Outcome {
     let mut altered = None;
     let mut copy = None;
     let mut unreadable = None;
     // Its last path first: most files have not moved.
-    let beside = std::iter::once_with(|| neighbours(disk, &known.path)).flatten();
-    let candidates = std::iter::once(known.path.clone()).chain(found.iter().cloned()).chain(beside);
+    let others = std::iter::once_with(|| sights.of(known)).flatten();
+    let candidates = std::iter::once(known.path.clone()).chain(others);
     for path in candidates {
         let opened = match evidence::open(disk, &path, reach) {
             Ok(opened) => opened,
@@ -71,8 +72,13 @@ pub(super) fn find_copy(
     table: &Table,
 ) -> Option<(PathBuf, Opened)> {
     neighbours(disk, &known.path).into_iter().find_map(|path| {
+        // Most of a directory's files are known, and cost no opening.
+        let is_known = |stat: Stat| table.by_inode(stat.device, stat.inode).is_some();
+        if disk.stat(&path).is_ok_and(is_known) {
+            return None;
+        }
         let opened = evidence::open(disk, &path, reach).ok()?;
-        if table.by_inode(opened.stat.device, opened.stat.inode).is_some() {
+        if is_known(opened.stat) {
             return None;
         }
         let evidence = evidence::beside(&opened, &known.identity, &known.position, Original::Gone).ok()?;
@@ -98,18 +104,17 @@ pub(crate) enum Origin {
 /// Finds which of the files that are known `opened` is a copy of.
 pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
     let mut origin = Origin::None;
-    for (id, tailed) in table.iter() {
+    let mut beginning = [0; Head::BYTES];
+    let beginning = evidence::read_beginning(&*opened.file, &mut beginning)?;
+    let alike = table.index().beginning(beginning).into_iter();
+    for (id, tailed) in alike.filter_map(|id| Some((id, table.get(id)?))) {
         let position = tailed.position();
-        if !may_be_copy(opened, &tailed.identity.head) {
-            continue;
-        }
-        let is_whole = evidence::still_holds(&*tailed.file, tailed.identity.head, &position)?;
+        let is_whole = evidence::still_holds(&tailed.file, tailed.identity.head, &position)?;
         let stat = tailed.file.stat()?;
         let is_removed = stat.links == 0;
-        let is_moved = is_removed
-            && is_whole
-            && evidence::end_within(&*tailed.file, stat.size, &*opened.file)?.is_some();
-        let end = evidence::end_within(&*opened.file, opened.stat.size, &*tailed.file)?;
+        let is_moved =
+            is_removed && is_whole && evidence::end_within(&tailed.file, stat.size, &*opened.file)?.is_some();
+        let end = evidence::end_within(&*opened.file, opened.stat.size, &tailed.file)?;
         if is_whole && let Some(end) = end {
             return Ok(match (is_removed, is_moved) {
                 (_, true) => Origin::Copied(id, position),
@@ -161,7 +166,7 @@ fn may_be_copy(found: &Opened, known: &Head) -> bool {
 }
 
 /// The other plain files of a file's directory. Compressed ones hold other bytes than they stand for.
-fn neighbours(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
+pub(super) fn neighbours(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
     let Some(directory) = path.parent() else { return Vec::new() };
     let Ok(entries) = disk.list(directory) else { return Vec::new() };
     let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);

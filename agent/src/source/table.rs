@@ -1,17 +1,19 @@
-//! The open files of one flow, by name, by inode and in order, with the sum of what is unread.
+//! The files of one flow that are read, by name, by inode and in order, with the sum of what is unread.
 //!
 //! Only keeps them together: what a name or an inode means is decided in `files`. Whatever changes here that matters
 //! after a crash is given out as a [`Change`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::Change;
-use super::disk::Content;
+use super::discover::Scope;
 use super::evidence::{self, Opened};
+use super::held::{Door, Held};
+use super::index::{Index, Traits};
 use super::mark;
 use super::tail::Cursor;
 use crate::position::{FileId, Generation, Head, Identity, Mark, Offset, Position, Span, Tail};
@@ -20,10 +22,10 @@ use crate::position::{FileId, Generation, Head, Identity, Mark, Offset, Position
 /// each new file.
 const REMEMBERED: usize = 256;
 
-/// One file that is open.
+/// One file that is read.
 #[derive(Debug)]
 pub(super) struct Tailed {
-    pub(super) file: Arc<dyn Content>,
+    pub(super) file: Held,
     pub(super) identity: Identity,
     pub(super) mark: Mark,
     /// The checksum of its very first bytes: they stay when it is cut in the middle of its head.
@@ -56,6 +58,16 @@ impl Tailed {
         self.size.saturating_sub(self.cursor.position.offset.to_raw())
     }
 
+    fn traits(&self) -> Traits {
+        Traits {
+            head: self.identity.head,
+            place: self.mark.place,
+            is_leaving: self.leaving,
+            is_open: self.file.is_open(),
+            behind: self.behind(),
+        }
+    }
+
     /// What is to be remembered of it.
     pub(super) fn generation(&self, file: FileId) -> Generation {
         Generation {
@@ -71,30 +83,32 @@ impl Tailed {
     }
 }
 
-/// The open files.
+/// The files that are read.
 #[derive(Debug)]
 pub(super) struct Table {
+    door: Arc<Door>,
     files: BTreeMap<FileId, Tailed>,
+    index: Index,
     by_inode: BTreeMap<(u64, u64), FileId>,
     by_path: BTreeMap<PathBuf, FileId>,
     next: FileId,
     changes: Vec<Change>,
-    /// What is not open any more, the latest last: its copy may still appear, or it may come back.
+    /// What is not read any more, the latest last: its copy may still appear, or it may come back.
     past: VecDeque<Generation>,
-    /// The sum of what is not read yet.
-    behind: u64,
 }
 
 impl Table {
-    pub(super) fn new() -> Table {
+    /// An empty table of files that are opened through `door`.
+    pub(super) fn new(door: Door) -> Table {
         Table {
+            door: Arc::new(door),
             files: BTreeMap::new(),
+            index: Index::default(),
             by_inode: BTreeMap::new(),
             by_path: BTreeMap::new(),
             next: FileId::FIRST,
             changes: Vec::new(),
             past: VecDeque::new(),
-            behind: 0,
         }
     }
 
@@ -102,12 +116,8 @@ impl Table {
         std::mem::take(&mut self.changes)
     }
 
-    pub(super) fn behind(&self) -> u64 {
-        self.behind
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.files.len()
+    pub(super) fn index(&self) -> &Index {
+        &self.index
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (FileId, &Tailed)> {
@@ -120,6 +130,15 @@ impl Table {
 
     pub(super) fn by_path(&self, path: &Path) -> Option<FileId> {
         self.by_path.get(path).copied()
+    }
+
+    /// The files that are lost if a look over `scope` does not meet them.
+    pub(super) fn within(&self, scope: &Scope) -> BTreeSet<FileId> {
+        match scope {
+            // Some have names that lead to others by now.
+            Scope::Everything => self.files.keys().copied().collect(),
+            Scope::Names(_) => scope.of(&self.by_path).map(|(_, id)| *id).collect(),
+        }
     }
 
     pub(super) fn by_inode(&self, device: u64, inode: u64) -> Option<FileId> {
@@ -141,11 +160,11 @@ impl Table {
         let Opened { file, stat, identity } = opened;
         let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| {
             let place = mark::place(identity.device, identity.inode, stat.born);
-            Mark { place, turn: mark::turn(place, self.marked().map(|(mark, _)| mark)), first: None }
+            Mark { place, turn: mark::turn(place, self.marked(place).map(|(mark, _)| mark)), first: None }
         });
         let tailed = Tailed {
             first: evidence::read_head(&*file, Tail::BYTES).unwrap_or_default(),
-            file,
+            file: Held::open(&self.door, path, &stat, file),
             identity,
             mark,
             path: path.to_owned(),
@@ -158,7 +177,7 @@ impl Table {
             finished: false,
             active: now,
         };
-        self.behind += tailed.behind();
+        self.index.add(id, tailed.traits());
         self.by_inode.insert((identity.device, identity.inode), id);
         self.by_path.insert(path.to_owned(), id);
         self.files.insert(id, tailed);
@@ -175,8 +194,8 @@ impl Table {
         let first = Some(mark::first(offset, bytes));
         // One that begins like a known one was cut, or has a heading. Counting alone may come upon a number that an agent
         // used which was killed.
-        let is_known = |(other, _): (Mark, Position)| (other.place, other.first) == (mark.place, first);
-        let turn = if self.marked().any(is_known) { fastrand::u32(..) } else { mark.turn };
+        let is_known = |(other, _): (Mark, Position)| other.first == first;
+        let turn = if self.marked(mark.place).any(is_known) { fastrand::u32(..) } else { mark.turn };
         let mark = Mark { turn, first, ..mark };
         self.edit(id, |tailed| tailed.mark = mark);
         self.tell(id);
@@ -185,24 +204,27 @@ impl Table {
 
     /// Whether lines behind `position` were read under `mark`, which another file had then.
     fn is_read_beyond(&self, mark: Mark, position: Position) -> bool {
-        self.marked().any(|(other, read)| {
-            (other.place, other.turn) == (mark.place, mark.turn) && read.offset > position.offset
-        })
+        self.marked(mark.place).any(|(other, read)| other.turn == mark.turn && read.offset > position.offset)
     }
 
-    /// The marks that are known, each with how far was read under it.
-    fn marked(&self) -> impl Iterator<Item = (Mark, Position)> {
-        let open = self.files.values().map(|tailed| (tailed.mark, tailed.position()));
+    /// The marks of `place` that are known, each with how far was read under it.
+    fn marked(&self, place: u64) -> impl Iterator<Item = (Mark, Position)> {
+        let here = self.index.at_place(place).filter_map(|id| self.files.get(&id));
+        let here = here.map(|tailed| (tailed.mark, tailed.position()));
         let past = self.past.iter().filter_map(|past| Some((past.mark?, past.position)));
-        open.chain(past)
+        here.chain(past.filter(move |(mark, _)| mark.place == place))
     }
 
-    /// Changes a file, and keeps the sum of what is behind right.
+    /// Changes a file, and keeps the indexes right.
     pub(super) fn edit<T>(&mut self, id: FileId, change: impl FnOnce(&mut Tailed) -> T) -> Option<T> {
         let tailed = self.files.get_mut(&id)?;
-        let before = tailed.behind();
+        let before = tailed.traits();
         let result = change(tailed);
-        self.behind = self.behind - before + tailed.behind();
+        let after = tailed.traits();
+        if after != before {
+            self.index.remove(id, before);
+            self.index.add(id, after);
+        }
         Some(result)
     }
 
@@ -210,6 +232,7 @@ impl Table {
     pub(super) fn rename(&mut self, id: FileId, path: &Path) {
         if let Some(tailed) = self.files.get_mut(&id) {
             let before = std::mem::replace(&mut tailed.path, path.to_owned());
+            tailed.file.is_now_at(path);
             if self.by_path.get(&before) == Some(&id) {
                 self.by_path.remove(&before);
             }
@@ -228,10 +251,10 @@ impl Table {
         self.changes.push(Change::Skipped(span));
     }
 
-    /// Closes a file.
+    /// Reads a file no more.
     pub(super) fn forget(&mut self, id: FileId) {
         let Some(tailed) = self.files.remove(&id) else { return };
-        self.behind -= tailed.behind();
+        self.index.remove(id, tailed.traits());
         let key = (tailed.identity.device, tailed.identity.inode);
         if self.by_inode.get(&key) == Some(&id) {
             self.by_inode.remove(&key);
@@ -243,7 +266,7 @@ impl Table {
         self.remember(tailed.generation(id));
     }
 
-    /// Keeps in mind how far a file is read that is not open.
+    /// Keeps in mind how far a file is read that is in the table no more.
     pub(super) fn remember(&mut self, past: Generation) {
         if self.past.len() == REMEMBERED {
             self.past.pop_front();
@@ -251,7 +274,7 @@ impl Table {
         self.past.push_back(past);
     }
 
-    /// What is not open any more, the latest first.
+    /// What is not read any more, the latest first.
     pub(super) fn past(&self) -> impl Iterator<Item = &Generation> {
         self.past.iter().rev()
     }

@@ -49,6 +49,10 @@ enum Action {
     },
     Link,
     Look,
+    /// It looks only at those of the names whose bits are set: what was heard of.
+    Hear {
+        names: u8,
+    },
     Read {
         lines: u8,
     },
@@ -89,6 +93,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => lines.clone().prop_map(|lines| Action::Recreate { lines }),
         1 => Just(Action::Link),
         3 => Just(Action::Look),
+        3 => any::<u8>().prop_map(|names| Action::Hear { names }),
         3 => lines.prop_map(|lines| Action::Read { lines }),
         3 => Just(Action::ReadAll),
         1 => Just(Action::Outwait),
@@ -114,6 +119,8 @@ struct Model {
     stage: Stage,
     /// Whether rotated files match the pattern.
     all_match: bool,
+    /// How many files may be open at once.
+    open_files: usize,
     next: u32,
     /// The half of a line that the live file ends with, by inode.
     begun: BTreeMap<u64, String>,
@@ -159,13 +166,14 @@ struct Model {
 }
 
 impl Model {
-    fn new(all_match: bool) -> Model {
+    fn new(all_match: bool, open_files: usize) -> Model {
         let pattern = if all_match { "log*" } else { "log" };
-        let mut stage = Stage::new(pattern, InitialPosition::Start, &[]);
+        let mut stage = Stage::with_open_files(open_files, pattern, InitialPosition::Start, &[]);
         let saved = stage.known();
         Model {
             stage,
             all_match,
+            open_files,
             next: 0,
             begun: BTreeMap::new(),
             written: BTreeSet::new(),
@@ -349,6 +357,13 @@ impl Model {
                 self.stage.remove(LINK);
             }
             Action::Look => self.look(),
+            Action::Hear { names } => {
+                let is_heard =
+                    |at: usize| names.checked_shr(u32::try_from(at).unwrap_or(8)).unwrap_or(0) & 1 == 1;
+                let names = [&NAMES[..], &[LINK]].concat();
+                let heard = names.into_iter().enumerate().filter(|(at, _)| is_heard(*at));
+                self.stage.look_at(&heard.map(|(_, name)| name).collect::<Vec<_>>());
+            }
             Action::Read { lines } => {
                 self.look();
                 self.stage.read(lines.into());
@@ -373,6 +388,7 @@ impl Model {
             | Action::Link => return,
         }
         *OCCURRED.lock().unwrap().entry(action.name()).or_default() += 1;
+        assert!(self.stage.open_files() <= self.open_files, "too many files are open");
         self.judge();
     }
 
@@ -502,7 +518,9 @@ impl Model {
     /// Every whole line came that is in a file which the pattern leads to, or which the source knows.
     fn all_came(&self) {
         let named = self.matching().into_iter().filter_map(|name| File::open(self.stage.path(name)).ok());
-        for file in named.collect::<Vec<_>>().iter().chain(self.known.values()) {
+        // Of what has no name any more, nothing can be opened again.
+        let is_held = |file: &&File| self.open_files == usize::MAX || file.metadata().unwrap().nlink() > 0;
+        for file in named.collect::<Vec<_>>().iter().chain(self.known.values().filter(is_held)) {
             for line in whole_lines(file) {
                 let halves = line.strip_suffix("second\n").map(str::to_owned);
                 let in_halves = halves.is_some_and(|first| self.last.contains_key(&first));
@@ -525,13 +543,13 @@ fn whole_lines(file: &File) -> Vec<String> {
 }
 
 /// How many kinds of action there are.
-const ACTIONS: usize = 19;
+const ACTIONS: usize = 20;
 
 /// How often each action was possible and done in all histories.
 static OCCURRED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
 
-fn run(all_match: bool, actions: &[Action]) {
-    let mut model = Model::new(all_match);
+fn run(all_match: bool, open_files: usize, actions: &[Action]) {
+    let mut model = Model::new(all_match, open_files);
     for action in actions {
         model.act(*action);
     }
@@ -543,7 +561,8 @@ fn run(all_match: bool, actions: &[Action]) {
 fn no_history_loses_repeats_or_invents_a_line() {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
     let config = ProptestConfig { cases, ..ProptestConfig::with_source_file(file!()) };
-    let histories = (any::<bool>(), proptest::collection::vec(action(), 1..60));
+    let open_files = prop_oneof![2 => Just(usize::MAX), 1 => 1usize..4];
+    let histories = (any::<bool>(), open_files, proptest::collection::vec(action(), 1..60));
     // The same histories each time, so that a change is to blame when one fails; others when a number of them is asked
     // for (`PROPTEST_CASES=100000 cargo test -p kinetail model`).
     let mut runner = if std::env::var_os("PROPTEST_CASES").is_some() {
@@ -551,8 +570,8 @@ fn no_history_loses_repeats_or_invents_a_line() {
     } else {
         TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
     };
-    let result = runner.run(&histories, |(all_match, actions)| {
-        run(all_match, &actions);
+    let result = runner.run(&histories, |(all_match, open_files, actions)| {
+        run(all_match, open_files, &actions);
         Ok(())
     });
     assert!(result.is_ok(), "{}", result.map_or_else(|error| error.to_string(), |()| String::new()));

@@ -12,7 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Share, Source, System, Watch};
+use super::super::{
+    Bell, Change, InitialPosition, LOOKS_APART, Pattern, Resume, Settings, Share, Source, System, Watch,
+};
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Offset, Position};
 use crate::split::split;
@@ -45,10 +47,21 @@ pub(super) struct Stage {
 impl Stage {
     /// A source that starts for the first time over `files`, which are `name` and text.
     pub(super) fn new(pattern: &str, initial_position: InitialPosition, files: &[(&str, &str)]) -> Stage {
+        Stage::with_open_files(usize::MAX, pattern, initial_position, files)
+    }
+
+    /// The same with so many files open at once.
+    pub(super) fn with_open_files(
+        open_files: usize,
+        pattern: &str,
+        initial_position: InitialPosition,
+        files: &[(&str, &str)],
+    ) -> Stage {
         let directory = tempfile::tempdir().unwrap();
         let pattern = Pattern::parse(&format!("{}/{pattern}", directory.path().display())).unwrap();
         let backlog_share = Share::of_hundred(50).unwrap();
-        let settings = Settings { pattern, initial_position, rescan: RESCAN, grace: GRACE, backlog_share };
+        let settings =
+            Settings { pattern, initial_position, rescan: RESCAN, grace: GRACE, backlog_share, open_files };
         let mut tick = 0;
         for (name, text) in files {
             tick += 1;
@@ -115,6 +128,19 @@ impl Stage {
         self.pass(RESCAN);
         drop(self.bell.hints());
         self.source.look(self.now);
+    }
+
+    /// Looks only at `names`, as if they had been heard of and nothing else.
+    pub(super) fn look_at(&mut self, names: &[&str]) {
+        self.pass(LOOKS_APART);
+        drop(self.bell.hints());
+        self.source.names.extend(names.iter().map(|name| self.directory.path().join(name)));
+        self.source.look(self.now);
+    }
+
+    /// Files held open.
+    pub(super) fn open_files(&self) -> usize {
+        self.source.files.open_files()
     }
 
     pub(super) fn pass(&mut self, time: Duration) {

@@ -43,6 +43,12 @@ impl Agent {
         Ok(Agent { child, started })
     }
 
+    /// The number by which the kernel knows it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// When it was started.
     #[must_use]
     pub fn started(&self) -> SystemTime {
@@ -96,7 +102,7 @@ impl Agent {
     /// # Errors
     /// If it has gone.
     pub fn usage(&self) -> Result<Usage> {
-        usage::of(self.child.id())
+        usage::of(self.pid())
     }
 }
 

@@ -106,8 +106,16 @@ impl Host {
     /// # Errors
     /// If it cannot be built or started.
     pub fn start(&self) -> Result<Agent> {
+        self.start_as(binary::agent()?)
+    }
+
+    /// Starts `program`, which becomes the agent.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_as(&self, program: &Path) -> Result<Agent> {
         fs::write(self.config(), serde_json::to_string_pretty(&self.settings)?)?;
-        Agent::start(binary::agent()?, self)
+        Agent::start(program, self)
     }
 
     /// What the agent on this host published last; none if nothing yet.

@@ -1,9 +1,11 @@
 //! What a process has used, as the kernel tells in `/proc`.
 //!
 //! <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>,
-//! <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>.
+//! <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>,
+//! <https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html>.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -83,6 +85,30 @@ pub fn context_switches(pid: u32) -> anyhow::Result<f64> {
     Ok(sum)
 }
 
+/// How many files below `directory` the process has open, of which some may have been removed.
+///
+/// # Errors
+/// If it has ended.
+pub fn open_files(pid: u32, directory: &Path) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&path).with_context(|| format!("failed to list `{path}`"))?;
+    // A descriptor may have been closed since it was listed.
+    let files = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    Ok(files.filter(|file| file.starts_with(directory)).count())
+}
+
+/// How many inotify watches the process has.
+///
+/// # Errors
+/// If it has ended.
+pub fn watches(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&path).with_context(|| format!("failed to list `{path}`"))?;
+    let texts = entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
+    let watches = |text: String| text.lines().filter(|line| line.starts_with("inotify wd:")).count();
+    Ok(texts.map(watches).sum())
+}
+
 /// `utime` and `stime` of a `stat` file. The second field is the program's name in parentheses and may hold anything.
 fn cpu_ticks(stat: &str) -> Option<f64> {
     let (_, after_name) = stat.rsplit_once(')')?;
@@ -130,5 +156,8 @@ mod tests {
         assert!(memory.peak >= memory.anonymous && memory.anonymous > 0.0, "{memory:?}");
         assert!(cpu_seconds(pid).unwrap() >= 0.0);
         assert!(context_switches(pid).unwrap() > 0.0);
+        let dir = tempfile::tempdir().unwrap();
+        let _file = fs::File::create(dir.path().join("open")).unwrap();
+        assert_eq!(open_files(pid, dir.path()).unwrap(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The files of one flow: who they are, how far each is read, and what became of them.
+//! The files of one flow: who they are, and what became of them.
 //!
 //! Knows names, not patterns or notifications: it is told what was found. A name only leads to a file; the inode and
 //! the proofs of `identity` say which it is. A file that lost its name stays open until it is read to its end and
@@ -21,11 +21,10 @@ use super::identity::Change as Altered;
 use super::room::{self, Listings};
 use super::search::{self, Origin};
 use super::table::{Table, Tailed};
-use super::tail::{Block, Extent, Read};
 use super::{Change, Settings};
 use crate::chain::Chain;
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Head, Mark, Position, Span, Tail};
+use crate::position::{FileId, Position};
 
 /// The files of one flow.
 #[derive(Debug)]
@@ -188,7 +187,7 @@ impl Files {
     }
 
     /// Notes how large a file is, if it still holds what is known of it, and says whether it does.
-    fn measure(&mut self, id: FileId, stat: &Stat, now: Instant) -> io::Result<bool> {
+    pub(super) fn measure(&mut self, id: FileId, stat: &Stat, now: Instant) -> io::Result<bool> {
         let Some(tailed) = self.table.get(id) else { return Ok(true) };
         let (size, modified, position) = (stat.size, stat.modified, tailed.position());
         if (size, modified) == (tailed.size, tailed.modified) {
@@ -309,100 +308,6 @@ impl Files {
                   "file was renamed, removed or replaced; reads it to its end");
         }
         began == Some(true)
-    }
-
-    /// Whether a file is to be taken for finished when it has nothing to read.
-    fn is_over(&self, tailed: &Tailed, now: Instant) -> bool {
-        tailed.leaving && now.saturating_duration_since(tailed.active) >= self.settings.grace
-    }
-
-    /// Reads on in a file.
-    pub(crate) fn read(&mut self, id: FileId, block: &mut Block, now: Instant) -> io::Result<Read> {
-        let Some(tailed) = self.table.get(id) else { return Ok(Read::End) };
-        let is_open = tailed.file.is_open();
-        // Nothing is heard of a writer that still has the file open; it is not over while he writes. And a file is not
-        // opened again where there is nothing to read.
-        if tailed.leaving || !is_open {
-            let Some(stat) = self.seek(id, &mut Listings::default())? else {
-                self.give_up(id);
-                return Ok(Read::End);
-            };
-            if !self.measure(id, &stat, now)? {
-                return Ok(Read::Changed);
-            }
-            let has_more = self.table.get(id).is_some_and(|tailed| tailed.behind() > 0);
-            if !has_more {
-                return Ok(Read::End);
-            }
-        }
-        match self.hold(id) {
-            Ok(true) => {}
-            Ok(false) => return Ok(Read::Changed),
-            // It was renamed just now, and is sought when it is read the next time.
-            Err(error) if room::is_absence(&error) => return Ok(Read::End),
-            Err(error) => return Err(error),
-        }
-        let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
-        let read = self.table.edit(id, |tailed| {
-            let read = tailed.cursor.read(&tailed.file, block, last)?;
-            if let Read::Bytes(extent) = &read {
-                tailed.size = tailed.size.max(extent.end());
-            }
-            Ok(read)
-        });
-        read.unwrap_or(Ok(Read::End))
-    }
-
-    /// What a file is called wherever the lines go that were just read of it.
-    pub(crate) fn mark(&mut self, id: FileId, block: &Block, extent: &Extent) -> Option<Mark> {
-        self.table.mark(id, extent.start, block.fresh(extent))
-    }
-
-    /// Everything before `position` is dealt with.
-    pub(crate) fn advance(&mut self, id: FileId, position: Position, now: Instant) {
-        self.table.edit(id, |tailed| {
-            tailed.size = tailed.size.max(position.offset.to_raw());
-            tailed.cursor.advance(position);
-            (tailed.active, tailed.finished) = (now, false);
-        });
-        self.grow_head(id);
-    }
-
-    /// The head grows with the file until it is whole.
-    fn grow_head(&mut self, id: FileId) {
-        let Some(tailed) = self.table.get(id) else { return };
-        let known = tailed.identity.head;
-        let len = usize::try_from(tailed.size).unwrap_or(Head::BYTES).min(Head::BYTES);
-        if usize::from(known.len) < len
-            && let Ok(head) = evidence::read_head(&tailed.file, len)
-            && let Ok(first) = evidence::read_head(&tailed.file, Tail::BYTES)
-        {
-            self.table.edit(id, |tailed| (tailed.identity.head, tailed.first) = (head, first));
-            self.table.tell(id);
-        }
-    }
-
-    /// Skips NUL bytes up to `position`.
-    pub(crate) fn skip(&mut self, id: FileId, position: Position, now: Instant) {
-        let start = self.table.get(id).map(|tailed| tailed.position().offset);
-        if let Some(span) = start.and_then(|start| Span::new(id, start, position)) {
-            self.metrics.add(Metric::NulBytesSkipped, span.bytes());
-            self.table.tell_skipped(span);
-        }
-        self.advance(id, position, now);
-    }
-
-    /// There is nothing to read now. A file that is leaving may be finished by that.
-    pub(crate) fn at_end(&mut self, id: FileId, now: Instant) {
-        let Some(tailed) = self.table.get(id) else { return };
-        if !self.is_over(tailed, now) {
-            return;
-        }
-        if !tailed.finished {
-            info!(file = %tailed.path.display(), file_id = id.to_raw(),
-                  offset = tailed.position().offset.to_raw(), "finished file");
-            self.table.edit(id, |tailed| tailed.finished = true);
-        }
     }
 
     pub(super) fn open(&mut self, path: &Path) -> Option<Opened> {

@@ -5,10 +5,11 @@
 //! [`Change`]s. Several files are read in turn, a block each, so that none waits for another's end. (G4)
 //!
 //! In the order of a file's life: `pattern` says that it is meant, `discover` finds it, `watch` hears of it, `evidence`
-//! and `identity` say who it is, `search` finds what is left of it under another name among `sights`, `resume` takes it up at the start
-//! and `files` after that, `altered` says what is lost of it, `table` holds it and `index` finds it there, `held` opens it
-//! as long as `room` has room for it, `tail` reads it into a [`Chunk`], `mark` says what its lines are called wherever
-//! they go. `metadata` knows the host itself.
+//! and `identity` say who it is, `search` finds what is left of it under another name among `sights`, `resume` takes it
+//! up at the start and `files` after that, `backlog` finds what was rotated in between by the names that `rotation`
+//! knows, `altered` says what is lost of it, `table` holds it and `index` finds it there, `lanes` says when it is read,
+//! `held` opens it as long as `room` has room for it, `reading` and `tail` read it into a [`Chunk`], `mark` says what its
+//! lines are called wherever they go. `metadata` knows the host itself.
 
 mod altered;
 mod backlog;
@@ -25,6 +26,7 @@ mod lanes;
 mod mark;
 mod metadata;
 mod pattern;
+mod reading;
 mod resume;
 mod room;
 mod rotation;

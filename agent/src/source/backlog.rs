@@ -131,7 +131,10 @@ impl Files {
 
 /// The logs of directories, each of which is listed once in a look, however many of its files were rotated.
 #[derive(Debug, Default)]
-pub(super) struct Logs(BTreeMap<PathBuf, BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>>>);
+pub(super) struct Logs(BTreeMap<PathBuf, Listing>);
+
+/// The files of one directory, by the name of their log.
+type Listing = BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>>;
 
 impl Logs {
     /// The regular files of a log, in the directory of one of them.
@@ -147,8 +150,8 @@ impl Logs {
     }
 }
 
-fn list(disk: &dyn Disk, directory: &Path) -> BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>> {
-    let mut logs = BTreeMap::<_, Vec<_>>::new();
+fn list(disk: &dyn Disk, directory: &Path) -> Listing {
+    let mut logs = Listing::new();
     let entries = disk.list(directory).unwrap_or_default().into_iter().filter_map(Result::ok);
     for (name, _) in entries.filter(|(_, kind)| *kind == Kind::File) {
         let path = directory.join(&name);

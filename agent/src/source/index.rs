@@ -100,8 +100,8 @@ mod tests {
         Traits {
             head: Head::of(text),
             place,
-            is_leaving: place % 2 == 0,
-            is_open: place % 3 == 0,
+            is_leaving: place.is_multiple_of(2),
+            is_open: place.is_multiple_of(3),
             behind: place,
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::disk::{Content, Disk, Kind, Stat};
 use super::identity::{Evidence, Inode, Original, Proof};
+use super::mark;
 use crate::position::{Head, Identity, Offset, Position, Tail};
 
 /// Why a file that was found is not read.
@@ -47,6 +48,13 @@ pub(crate) struct Opened {
     pub(crate) file: Arc<dyn Content>,
     pub(crate) stat: Stat,
     pub(crate) identity: Identity,
+}
+
+impl Opened {
+    /// The digest of its inode.
+    pub(crate) fn place(&self) -> u64 {
+        mark::place(self.identity.device, self.identity.inode, self.stat.born)
+    }
 }
 
 /// Opens the regular file at `path`. A link must belong to root or to us, or lead to somewhere below `reach`.
@@ -118,15 +126,17 @@ pub(crate) fn beside(
     position: &Position,
     original: Original,
 ) -> io::Result<Evidence> {
+    let known = identity.head;
     let inode = match (found.identity.inode == identity.inode, found.identity.device == identity.device) {
         (true, true) => Inode::Same,
-        (true, false) => Inode::OtherDevice,
-        (false, _) => Inode::Other,
+        // Of an empty file nothing proves that not only the number is the same.
+        (true, false) if known.len > 0 => Inode::OtherDevice,
+        (true | false, false) | (false, true) => Inode::Other,
     };
-    let known = identity.head;
     let head = match read_head(&*found.file, usize::from(known.len))? {
         head if head != known => Proof::Fails,
-        _ if known.is_whole() => Proof::Whole,
+        // Holes are all alike.
+        _ if known.is_whole() && known != Head::of(&[0; Head::BYTES]) => Proof::Whole,
         _ => Proof::Part,
     };
     let tail = match read_tail(&*found.file, position.offset)? {

@@ -118,13 +118,14 @@ impl Files {
         };
         let lost: Vec<FileId> = self.table.iter().filter(is_lost).map(|(id, _)| id).collect();
         lost.into_iter().for_each(|id| self.lose(id, &mut met, now));
-        for id in std::mem::take(&mut met.rotated) {
-            self.follow(id, &mut met, now);
-        }
         for path in unknown {
             if let Some(opened) = self.open(path) {
                 self.identify(path, opened, &mut met, now);
             }
+        }
+        // After that, so that a copy among the rotations is held beside the file that it is a copy of.
+        for id in std::mem::take(&mut met.rotated) {
+            self.follow(id, &mut met, now);
         }
         self.refused
             .retain(|path| found.files.contains(path) || found.troubles.iter().any(|(bad, _)| bad == path));
@@ -247,7 +248,17 @@ impl Files {
             Err(error) => return self.refuse_file(id, &error),
         };
         if tailed.finished && !tailed.in_reach && stat.size == tailed.size {
-            return self.table.forget(id);
+            // The newest that a checkpoint knows says what was rotated since; it does not go before an older one.
+            let is_older = |it: &Tailed| {
+                it.leaving
+                    && !it.finished
+                    && it.modified < tailed.modified
+                    && it.path.parent() == tailed.path.parent()
+            };
+            if !self.table.iter().any(|(_, it)| is_older(it)) {
+                self.table.forget(id);
+            }
+            return;
         }
         self.table.edit(id, |tailed| {
             if tailed.in_reach || tailed.finished {

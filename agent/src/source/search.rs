@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::discover::is_compressed;
-use super::disk::{Content, Disk, Kind};
+use super::disk::{Content, Disk, Kind, Stat};
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
 use super::table::Table;
@@ -39,12 +39,18 @@ pub(crate) fn find(disk: &dyn Disk, known: &Generation, found: &[PathBuf], reach
         let opened = match evidence::open(disk, &path, reach) {
             Ok(opened) => opened,
             Err(error) => {
-                if path == known.path && !error.is_absence() {
+                let is_inode =
+                    |stat: Stat| (stat.device, stat.inode) == (known.identity.device, known.identity.inode);
+                if !error.is_absence() && (path == known.path || disk.stat(&path).is_ok_and(is_inode)) {
                     unreadable = Some(error);
                 }
                 continue;
             }
         };
+        // Of an empty file only its birth tells whether its number was used again.
+        if known.identity.head.len == 0 && known.mark.is_some_and(|mark| mark.place != opened.place()) {
+            continue;
+        }
         let Ok(evidence) = evidence::beside(&opened, &known.identity, &known.position, Original::Gone) else {
             continue;
         };
@@ -103,7 +109,11 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
         if !may_be_copy(opened, &tailed.identity.head) {
             continue;
         }
-        let is_whole = evidence::still_holds(&*tailed.file, tailed.identity.head, &position)?;
+        // What cannot be read proves nothing, and must not hold up what can be.
+        let Ok(is_whole) = evidence::still_holds(&*tailed.file, tailed.identity.head, &position) else {
+            origin = if matches!(origin, Origin::None) { Origin::Unclear } else { origin };
+            continue;
+        };
         let stat = tailed.file.stat()?;
         let is_removed = stat.links == 0;
         let is_moved = is_removed
@@ -120,7 +130,9 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
             });
         }
         let original = if is_whole && !is_moved { Original::Whole } else { Original::Gone };
-        match judge(&evidence::beside(opened, &tailed.identity, &position, original)?) {
+        // While the agent runs, no device gets another number: the same inode number on two devices is two files.
+        let evidence = evidence::beside(opened, &tailed.identity, &position, original)?;
+        match judge(&Evidence { inode: Inode::Other, ..evidence }) {
             Verdict::Copy => origin = Origin::Copied(id, position),
             // A copy that is more than its original holds what the original does not.
             Verdict::Unclear | Verdict::CopyBeside if matches!(origin, Origin::None) => {

@@ -138,10 +138,12 @@ impl Table {
     ) -> FileId {
         let id = self.next;
         self.next = id.next();
+        let place = opened.place();
         let Opened { file, stat, identity } = opened;
-        let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| {
-            let place = mark::place(identity.device, identity.inode, stat.born);
-            Mark { place, turn: mark::turn(place, self.marked().map(|(mark, _)| mark)), first: None }
+        let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| Mark {
+            place,
+            turn: mark::turn(place, self.marked().map(|(mark, _)| mark)),
+            first: None,
         });
         let tailed = Tailed {
             first: evidence::read_head(&*file, Tail::BYTES).unwrap_or_default(),

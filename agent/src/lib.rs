@@ -11,16 +11,17 @@
 //! Six steps, in this order everywhere. Each owns the type it gives out, and imports point upstream only:
 //!
 //! 1. [`source`] finds files, says who they are, and reads a [`source::Chunk`] from an offset;
-//! 2. [`split`] cuts it into [`split::Line`]s;
+//! 2. [`split`] cuts it into [`split::Line`]s, of which each may be several lines that belong together;
 //! 3. [`parse`] writes a [`parse::Record`] for a line, or says why the line does not match;
 //! 4. [`batch`] gathers records into a [`batch::Batch`] that one call can take;
 //! 5. [`send`] offers a batch until every record is taken, and makes [`send::Acked`];
 //! 6. [`checkpoint`] moves each file's safe offset over the unbroken run of acked bytes and puts it on disk.
 //!
 //! [`position`] says where a byte came from, [`loss`] every way a line may be left behind, [`budget`] how many
-//! bytes may be held. The steps in the middle are pure: no clock, disk, network or log. [`pipeline`] joins the steps
-//! and is the only place that starts threads and tasks; [`config`] makes what the steps accept out of `agent.json`;
-//! [`metrics`] counts, [`report`] tells.
+//! bytes may be held, [`layout`] how a flow's files fall into records, by the [`expression`]s of its configuration. The
+//! steps in the middle are pure: no clock, disk, network or log. [`pipeline`] joins the steps and is the only place that starts threads and tasks; at its first start [`takeover`] gives it the Java agent's
+//! positions in place of a checkpoint. [`config`] makes what the steps accept out of `agent.json`;
+//! [`metrics`] counts, [`report`] tells, and on the socket of [`control`] an operator asks.
 //!
 //! # One line's way
 //!
@@ -41,7 +42,10 @@ pub mod chain;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod exit;
+pub mod expression;
+pub mod layout;
 pub mod log;
 pub mod loss;
 pub mod metrics;
@@ -53,3 +57,4 @@ pub mod send;
 pub mod shutdown;
 pub mod source;
 pub mod split;
+pub mod takeover;

@@ -1,7 +1,8 @@
 //! The name, unit and meaning of everything counted. Knows nothing of who counts or who is told.
 //!
-//! The books balance: lines read = records acked + lines dropped by reason + records still on the way; each term is
-//! counted where it happens, none is computed from the others.
+//! The books balance: lines read = records acked + lines dropped by reason + records still on the way + lines joined to
+//! the record of an earlier line + lines skipped in headers and from footers on; each term is counted where it happens,
+//! none is computed from the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +15,12 @@ pub enum Metric {
     LinesRead,
     /// Bytes that `split` has made lines of.
     BytesRead,
+    /// Lines that are part of the record that an earlier line began.
+    LinesJoined,
+    /// Lines at the beginning of files that were left out.
+    HeaderLinesSkipped,
+    /// Lines left out from the footer of a file on.
+    FooterLinesSkipped,
     /// Records that went past their record's limit.
     LinesTruncated,
     /// Lines whose invalid UTF-8 was replaced.
@@ -38,6 +45,8 @@ pub enum Metric {
     FilesTruncated,
     /// Files read again from their beginning as nothing could be proved.
     FilesReread,
+    /// Archives that were to be read and cannot be.
+    ArchivesDamaged,
     /// Bytes that were gone before they could be read.
     BytesLost,
     /// NUL bytes skipped.
@@ -52,6 +61,10 @@ pub enum Metric {
     RepeatableRecords,
     /// Bytes not read yet.
     LagBytes,
+    /// Bytes of rotated files not read yet.
+    BacklogBytes,
+    /// Rotated files not read to their end yet.
+    BacklogFiles,
     /// Age of the oldest record that is on its way.
     OldestUndeliveredSeconds,
     /// Files held open.
@@ -91,11 +104,29 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
 }
 
 /// Everything there is, in the order of the way of the data.
-pub const TABLE: [Description; 26] = {
+pub const TABLE: [Description; 32] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
         describe(Metric::BytesRead, "kinetail_bytes_read_total", Counter, "Bytes of those lines."),
+        describe(
+            Metric::LinesJoined,
+            "kinetail_lines_joined_total",
+            Counter,
+            "Lines sent within the record that a line before them began.",
+        ),
+        describe(
+            Metric::HeaderLinesSkipped,
+            "kinetail_header_lines_skipped_total",
+            Counter,
+            "Lines left out at the beginning of files, as skipHeaderLines says.",
+        ),
+        describe(
+            Metric::FooterLinesSkipped,
+            "kinetail_footer_lines_skipped_total",
+            Counter,
+            "Lines left out from the one on that fileFooterPattern matches.",
+        ),
         describe(
             Metric::LinesTruncated,
             "kinetail_lines_truncated_total",
@@ -170,6 +201,18 @@ pub const TABLE: [Description; 26] = {
             "How long the oldest record on its way has been waiting.",
         ),
         describe(Metric::LagBytes, "kinetail_lag_bytes", Gauge, "Bytes in the files that are not read yet."),
+        describe(
+            Metric::BacklogBytes,
+            "kinetail_backlog_bytes",
+            Gauge,
+            "Bytes of these in files that were rotated.",
+        ),
+        describe(
+            Metric::BacklogFiles,
+            "kinetail_backlog_files",
+            Gauge,
+            "Rotated files that are not read to their end yet.",
+        ),
         describe(Metric::OpenFiles, "kinetail_open_files", Gauge, "Files held open."),
         describe(
             Metric::HeldBytes,
@@ -200,6 +243,12 @@ pub const TABLE: [Description; 26] = {
             "kinetail_files_reread_total",
             Counter,
             "Files read from their beginning though they may be copies of what was read.",
+        ),
+        describe(
+            Metric::ArchivesDamaged,
+            "kinetail_archives_damaged_total",
+            Counter,
+            "Compressed rotations that were to be read and are damaged or cut short; nothing of them is read.",
         ),
         describe(
             Metric::BytesLost,

@@ -176,6 +176,8 @@ pub struct Generation {
     pub mark: Option<Mark>,
     /// Whether its name was taken from it: it will come to an end.
     pub leaving: bool,
+    /// Where its footer begins, once that is found: from there on it has no records.
+    pub footer: Option<Offset>,
     /// Where it was last seen.
     pub path: PathBuf,
     /// Everything before this needs no reading any more.
@@ -184,6 +186,15 @@ pub struct Generation {
     pub size: u64,
     /// Its time of modification then, in milliseconds since the epoch.
     pub modified: i64,
+}
+
+impl Generation {
+    /// How many bytes with records in them were there and not dealt with when it was last seen.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        let end = self.footer.map_or(self.size, |footer| self.size.min(footer.to_raw()));
+        end.saturating_sub(self.position.offset.to_raw())
+    }
 }
 
 /// The bytes `[start, end)` of one file, and the proof of the position `end`. Never empty.

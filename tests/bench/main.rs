@@ -7,9 +7,10 @@
 //! ```
 //!
 //! [`lines`] makes a log in which every line proves itself, [`data`] puts it on disk. [`agent`] runs the built binary
-//! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`idle`] and [`steady`] each
-//! measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. The endpoint's CPU does not count, but it shares the cores
-//! and is therefore kept cheap: no tree is built of a request, and no record costs an allocation.
+//! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`files`], [`idle`] and
+//! [`steady`] each measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. [`soak`] does so over time. The
+//! endpoint's CPU does not count, but it shares the cores and is therefore kept cheap: no tree is built of a request, and no
+//! record costs an allocation.
 //!
 //! [`aggregate`] measures the other half: what is counted of such lines in the cloud.
 
@@ -20,12 +21,14 @@ mod catchup;
 mod data;
 mod endpoint;
 mod figures;
+mod files;
 mod http;
 mod idle;
 mod json;
 mod lines;
 mod options;
 mod records;
+mod soak;
 mod steady;
 
 use std::fs;
@@ -67,7 +70,11 @@ fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
     }
     let measured = match options.what {
         What::Aggregate { .. } => chosen(options.function.as_deref(), kinetail_tests::binary::bootstrap)?,
-        What::Catchup(_) | What::Idle { .. } | What::Steady { .. } => binary.clone(),
+        What::Catchup(_)
+        | What::Files { .. }
+        | What::Idle { .. }
+        | What::Steady { .. }
+        | What::Soak { .. } => binary.clone(),
     };
     writeln!(out, "{}\n{}", Table(&runs), size(&measured, dir.path())?)?;
     Ok(())
@@ -108,6 +115,11 @@ fn prepare<'a>(
             let function = chosen(options.function.as_deref(), kinetail_tests::binary::bootstrap)?;
             let load = aggregate::Load { packing: *packing, sources: *sources, calls: *calls, seed };
             Box::new(move || aggregate::run(binary, &function, load))
+        }
+        What::Soak { minutes } => Box::new(move || soak::run(binary, *minutes)),
+        What::Files { files, active, rate, secs } => {
+            let load = files::Load { files: *files, active: (*active).min(*files), rate: *rate, secs: *secs };
+            Box::new(move || files::run(binary, format, seed, load))
         }
         What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
     })
@@ -157,6 +169,15 @@ mod tests {
             measure(&Options::parse_from(line), &mut out).unwrap();
             assert!(String::from_utf8(out).unwrap().contains("| lines_per_cpu_s |"));
         }
+    }
+
+    #[test]
+    fn every_line_of_many_files_is_counted() {
+        let line = ["bench", "files", "--files", "1000", "--active", "10", "--rate", "100", "--secs", "2"];
+        let mut out = Vec::new();
+        measure(&Options::parse_from(line), &mut out).unwrap();
+        let table = String::from_utf8(out).unwrap();
+        assert!(table.contains("| inotify_watches |"), "{table}");
     }
 
     #[test]

@@ -61,6 +61,29 @@ pub(crate) enum What {
         #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
         calls: u32,
     },
+    /// Rotations of all kinds and a stream that is away now and then: memory, open files, inotify watches, all of which
+    /// must be flat.
+    Soak {
+        /// For how long.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+    },
+    /// Many files: CPU, memory, open files and watches, while all are quiet and while some are written to and a tree
+    /// comes and goes.
+    Files {
+        /// How many files.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+        files: u32,
+        /// How many of them are written to.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+        active: u32,
+        /// Lines a second, all together.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// For how long the silence is watched, and then the load, in seconds.
+        #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(1..))]
+        secs: u32,
+    },
     /// A steady trickle of lines: CPU and delay.
     Steady {
         /// Lines a second.

@@ -5,6 +5,7 @@ only. It shares nothing with the agent's parser, which it is there to judge: thi
 table of escapes, slow and plain.
 """
 
+import gzip
 import re
 import sys
 
@@ -40,7 +41,8 @@ def record(line):
 
 def main(paths):
     for path in paths:
-        with open(path, "rb") as file:
+        # What logrotate has compressed is a log as well.
+        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
             lines = file.read().split(b"\n")
         if lines.pop() != b"":
             sys.exit(f"{path}: the last line has no newline")

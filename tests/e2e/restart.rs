@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use kinetail_tests::agent::Agent;
-use kinetail_tests::crash;
+use kinetail_tests::crash::{self, End};
 use kinetail_tests::endpoint::Throughput;
 use kinetail_tests::faults::Request;
 use kinetail_tests::oracle;
@@ -27,9 +27,6 @@ const HELD_KILLS: usize = 6;
 const LIFE_MILLIS: u64 = 1400;
 /// Kills of an agent whose records say where their lines are from.
 const PLACED_KILLS: u32 = 6;
-/// How long a checkpoint, or the metrics, may be in the making: what happened after they were drawn up and before the
-/// file was written does not stand in them.
-const IN_THE_MAKING: Duration = Duration::from_millis(250);
 
 async fn scene() -> Result<Scene> {
     let scene = Scene::new(Throughput::Unlimited, 4).await?;
@@ -39,41 +36,20 @@ async fn scene() -> Result<Scene> {
     Ok(scene.on(|host| host.with_flow("access_log", keys)))
 }
 
-/// What a kill may cost, and when the next agent was started.
+/// What a kill may cost.
 struct Kill {
     /// The most records that may come again by the endpoint's books, if they were kept up to the kill.
     by_endpoint: Option<u64>,
-    /// The most by what the agent had published.
-    by_metric: u64,
-    /// From here on the next agent speaks.
-    next: SystemTime,
+    end: End,
 }
 
 /// Kills without warning.
 async fn kill(scene: &Scene, agent: Agent) -> Result<Kill> {
-    agent.kill()?;
-    scene.faults.quiet().await?;
-    // Killed before its first checkpoint, nothing is covered; before it published, nothing is told.
-    let covered = drawn_up(&scene.host.state("checkpoint"));
-    let told = drawn_up(&scene.host.state("metrics.prom"));
-    let published =
-        scene.host.metrics()?.map_or(Ok(0), |metrics| metrics.sum("kinetail_repeatable_records"))?;
-    let (by_endpoint, since_told) =
-        scene.faults.look(|requests| (taken_beyond(requests, covered), taken_since(requests, told)));
-    Ok(Kill { by_endpoint: Some(by_endpoint), by_metric: published + since_told, next: SystemTime::now() })
-}
-
-/// The moment that a file of the agent's state tells of.
-fn drawn_up(path: &Path) -> SystemTime {
-    let written = fs::metadata(path).and_then(|metadata| metadata.modified());
-    written.map_or(SystemTime::UNIX_EPOCH, |written| written - IN_THE_MAKING)
-}
-
-/// Records that the endpoint took from requests that came since then: what was published then cannot know of them.
-fn taken_since(requests: &[Request], then: SystemTime) -> u64 {
-    let entries =
-        requests.iter().filter(|request| request.arrived >= then).flat_map(|request| &request.entries);
-    entries.map(|entry| u64::from(entry.taken)).sum()
+    let end = crash::kill(&scene.host, &scene.faults, agent).await?;
+    // Killed before its first checkpoint, nothing is covered.
+    let covered = crash::drawn_up(&scene.host.state("checkpoint"));
+    let by_endpoint = scene.faults.look(|requests| taken_beyond(requests, covered));
+    Ok(Kill { by_endpoint: Some(by_endpoint), end })
 }
 
 /// Records that the endpoint took and that a checkpoint of that moment cannot cover.
@@ -95,26 +71,6 @@ fn taken_beyond(requests: &[Request], covered: SystemTime) -> u64 {
 
 fn numbers(request: &Request) -> impl Iterator<Item = u64> {
     request.entries.iter().filter_map(|entry| writer::number(&entry.data))
-}
-
-/// How many records of each life the endpoint took again: in a later one, which its kill has cost, or in the same.
-///
-/// A record that comes for the third time is owed to the kill between the second and the third.
-fn repeats(requests: &[Request], kills: &[Kill]) -> (Vec<u64>, u64) {
-    let mut cost = vec![0; kills.len() + 1];
-    let mut within = 0;
-    let mut taken = BTreeMap::new();
-    for request in requests {
-        let life = kills.iter().take_while(|kill| kill.next <= request.arrived).count();
-        for entry in request.entries.iter().filter(|entry| entry.taken) {
-            match taken.insert(entry.data.as_slice(), life) {
-                None => {}
-                Some(before) if before == life => within += 1,
-                Some(before) => *cost.get_mut(before).expect("every life has a place") += 1,
-            }
-        }
-    }
-    (cost, within)
 }
 
 /// Waits until this agent has had records accepted.
@@ -146,7 +102,7 @@ async fn a_kill_costs_no_line_and_repeats_within_the_bound() -> Result<()> {
         } else {
             at_work(&scene, &agent).await?;
             let by_metric = crash::kill_at_published_bound(&scene.host, &scene.faults, agent).await?;
-            kills.push(Kill { by_endpoint: None, by_metric, next: SystemTime::now() });
+            kills.push(Kill { by_endpoint: None, end: End::now(by_metric) });
         }
         agent = scene.host.start()?;
     }
@@ -158,10 +114,11 @@ async fn a_kill_costs_no_line_and_repeats_within_the_bound() -> Result<()> {
     scene.host.metrics()?.context("nothing is published")?.balance()?;
     agent.stop().await?;
 
-    let (cost, within) = scene.faults.look(|requests| repeats(requests, &kills));
+    let ends: Vec<End> = kills.iter().map(|kill| kill.end).collect();
+    let (cost, within) = scene.faults.look(|requests| crash::repeats(requests, &ends));
     ensure!(within == 0, "seed {seed}: {within} repeats without a kill");
     for (round, (kill, repeats)) in kills.iter().zip(&cost).enumerate() {
-        let Kill { by_endpoint, by_metric, .. } = kill;
+        let Kill { by_endpoint, end: End { bound: by_metric, .. } } = kill;
         let within = by_endpoint.is_none_or(|bound| *repeats <= bound) && repeats <= by_metric;
         ensure!(
             within,

@@ -1,12 +1,13 @@
 //! However a file is rotated, each of its lines arrives exactly once. Holds G1 and G3 to account.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use kinetail_tests::archive;
 use kinetail_tests::endpoint::Throughput;
 use kinetail_tests::faults::Mode;
 use kinetail_tests::metrics::Metrics;
 use kinetail_tests::scene::Scene;
 use kinetail_tests::wait;
-use kinetail_tests::writer::{Load, Writer};
+use kinetail_tests::writer::{self, Load, Writer};
 use serde_json::json;
 
 /// Lines a second of a load.
@@ -135,6 +136,63 @@ async fn a_rotation_while_the_agent_is_down_is_followed_outside_the_pattern() ->
     rotated_while_down("access_log").await
 }
 
+/// Rotations while the agent is down, the compressed ones first, each with the tool that made it.
+const COMPRESSED: [(&str, &str); 6] =
+    [("gzip", "gz"), ("xz", "xz"), ("zstd", "zst"), ("bzip2", "bz2"), ("gzip", "gz"), ("gzip", "gz")];
+const ROTATIONS: usize = 20;
+/// Lines in each; a few blocks of the reader.
+const ROTATED_LINES: u64 = 5000;
+
+/// Stops the agent, rotates twenty times, compresses the oldest and starts it again: all of that is read, and what is in
+/// the log already does not wait for it.
+async fn caught_up_with(pattern: &str) -> Result<()> {
+    let scene = scene(pattern).await?;
+    let mut writer = Writer::open(scene.host.log("access_log"))?;
+    writer.write(1000)?;
+    let agent = scene.host.start()?;
+    scene.host.settled(1000).await?;
+    agent.stop().await?;
+
+    for rotation in 0..ROTATIONS {
+        writer.write(ROTATED_LINES)?;
+        for number in (1..=rotation).rev() {
+            let named = |number: usize| scene.host.log(&format!("access_log.{number}"));
+            writer::rename(&named(number), &named(number + 1))?;
+        }
+        writer.rotate("access_log.1")?;
+    }
+    for (age, (tool, ending)) in COMPRESSED.iter().enumerate() {
+        let name = format!("access_log.{}", ROTATIONS - age);
+        archive::compress(tool, &scene.host.log(&name), ending)?;
+    }
+    let backlog = writer.count();
+    writer.write(ROTATED_LINES)?;
+    let agent = scene.host.start()?;
+    scene.delivered(writer.written()).await?.exact()?;
+    scene.offered_once()?;
+
+    let order: Vec<u64> = scene.faults.look(|requests| {
+        let entries = requests.iter().flat_map(|request| &request.entries);
+        entries.filter_map(|entry| writer::number(&entry.data)).collect()
+    });
+    let first_new = order.iter().position(|number| *number >= backlog).context("nothing new came")?;
+    let last_old = order.iter().rposition(|number| *number < backlog).context("nothing old came")?;
+    ensure!(first_new < last_old, "what was new waited for all that was old");
+    let metrics = scene.host.settled(writer.count() - 1000).await?;
+    ensure!(metrics.sum("kinetail_bytes_lost_total")? == 0);
+    agent.stop().await
+}
+
+#[tokio::test]
+async fn a_backlog_of_twenty_rotations_is_caught_up_with_by_pattern() -> Result<()> {
+    caught_up_with("access_log*").await
+}
+
+#[tokio::test]
+async fn a_backlog_of_twenty_rotations_is_caught_up_with_outside_the_pattern() -> Result<()> {
+    caught_up_with("access_log").await
+}
+
 /// A file that comes and goes while the stream takes nothing is opened in time: a reader that has no room to read goes
 /// on looking.
 #[tokio::test]
@@ -161,4 +219,32 @@ async fn two_rotations_while_the_stream_is_away_lose_nothing() -> Result<()> {
     let metrics = scene.delivered_exactly(agent, writer.written(), 0).await?;
     ensure!(metrics.sum("kinetail_bytes_lost_total")? == 0);
     Ok(())
+}
+
+/// Kills the agent in the middle of a file, which is rotated and compressed before the next start; so are others that no
+/// agent ever saw.
+#[tokio::test]
+async fn what_was_compressed_while_the_agent_was_dead_is_read_from_the_archive() -> Result<()> {
+    let scene = scene("access_log").await?;
+    let mut writer = Writer::open(scene.host.log("access_log"))?;
+    writer.write(1000)?;
+    let agent = scene.host.start()?;
+    scene.host.settled(1000).await?;
+    agent.kill()?;
+    let tools = [("gzip", "gz"), ("zstd", "zst"), ("bzip2", "bz2"), ("xz", "xz")];
+    for (day, (tool, ending)) in (10..).zip(tools) {
+        writer.write(500)?;
+        let name = format!("access_log-202611{day}");
+        writer.rotate(&name)?;
+        archive::compress(tool, &scene.host.log(&name), ending)?;
+    }
+    writer.write(200)?;
+    let agent = scene.host.start()?;
+    scene.delivered(writer.written()).await?;
+    let metrics = scene.host.metrics()?.context("nothing is published")?;
+    ensure!(metrics.sum("kinetail_bytes_lost_total")? == 0);
+    // Killed before its last checkpoint, it may have sent the first lines again; those behind them it sent once.
+    ensure!(metrics.sum("kinetail_lines_read_total")? <= writer.count());
+    ensure!(metrics.sum("kinetail_files_reread_total")? == 0);
+    agent.stop().await
 }

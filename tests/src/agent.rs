@@ -1,5 +1,6 @@
 //! The agent's process: started, watched, stopped, killed.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -22,11 +23,14 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts `binary` on a host.
-    pub(crate) fn start(binary: &Path, host: &Host) -> Result<Agent> {
+    /// Starts `binary` on a host; through the program that `through` begins with, if any, which has to become the
+    /// agent in the end.
+    pub(crate) fn start(binary: &Path, host: &Host, through: &[OsString]) -> Result<Agent> {
         let stderr = OpenOptions::new().create(true).append(true).open(host.stderr())?;
         let started = SystemTime::now();
-        let child = Command::new(binary)
+        let mut words = through.iter().map(OsString::as_os_str).chain([binary.as_os_str()]);
+        let child = Command::new(words.next().context("there is the agent itself")?)
+            .args(words)
             .arg("run")
             .arg("-c")
             .arg(host.config())
@@ -41,6 +45,12 @@ impl Agent {
             .spawn()
             .with_context(|| format!("failed to start `{}`", binary.display()))?;
         Ok(Agent { child, started })
+    }
+
+    /// The number by which the kernel knows it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// When it was started.
@@ -96,7 +106,7 @@ impl Agent {
     /// # Errors
     /// If it has gone.
     pub fn usage(&self) -> Result<Usage> {
-        usage::of(self.child.id())
+        usage::of(self.pid())
     }
 }
 

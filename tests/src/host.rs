@@ -1,7 +1,9 @@
 //! A machine in a temporary directory: its logs, its configuration, the agent's state.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -106,8 +108,40 @@ impl Host {
     /// # Errors
     /// If it cannot be built or started.
     pub fn start(&self) -> Result<Agent> {
-        fs::write(self.config(), serde_json::to_string_pretty(&self.settings)?)?;
-        Agent::start(binary::agent()?, self)
+        self.start_through(&[])
+    }
+
+    /// Starts the agent through another program, such as `env` or `strace`, with its arguments.
+    ///
+    /// # Errors
+    /// If it cannot be built or started.
+    pub fn start_through(&self, program: &[OsString]) -> Result<Agent> {
+        self.configure()?;
+        Agent::start(binary::agent()?, self, program)
+    }
+
+    /// Starts this program as the agent.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_as(&self, program: &Path) -> Result<Agent> {
+        self.configure()?;
+        Agent::start(program, self, &[])
+    }
+
+    /// Runs a command of kinetail, which ends by itself, with this host's configuration.
+    ///
+    /// # Errors
+    /// If it cannot be built or started.
+    pub fn kinetail(&self, words: &[&str]) -> Result<Output> {
+        self.configure()?;
+        let mut command = Command::new(binary::agent()?);
+        command.args(words).arg("-c").arg(self.config()).env_clear().stdin(Stdio::null());
+        command.output().context("failed to run kinetail")
+    }
+
+    fn configure(&self) -> Result<()> {
+        fs::write(self.config(), serde_json::to_string_pretty(&self.settings)?).context("failed to configure")
     }
 
     /// What the agent on this host published last; none if nothing yet.
@@ -164,6 +198,14 @@ impl Host {
         let text = fs::read(self.stderr()).unwrap_or_default();
         let end = text.get(text.len().saturating_sub(LOG_SHOWN)..).unwrap_or_default();
         format!("the agent said:\n{}", String::from_utf8_lossy(end))
+    }
+
+    /// What the agent has said, all its runs together.
+    ///
+    /// # Errors
+    /// If it never was started.
+    pub fn said(&self) -> Result<String> {
+        fs::read_to_string(self.stderr()).context("failed to read what the agent said")
     }
 
     /// Where the agent's standard error goes.

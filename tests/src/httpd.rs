@@ -83,9 +83,15 @@ impl Httpd {
     /// # Errors
     /// If it does not take the order.
     pub fn restart_gracefully(&self) -> Result<()> {
-        let status = command(self.dir.path()).args(["-k", "graceful"]).status()?;
+        let status = Command::new("sh").args(["-c", &self.graceful()]).status()?;
         ensure!(status.success(), "httpd did not restart: {}", self.error_log());
         Ok(())
+    }
+
+    /// The command that does so, for a script of logrotate.
+    #[must_use]
+    pub fn graceful(&self) -> String {
+        format!("{PROGRAM} -f '{}' -k graceful", configuration(self.dir.path()).display())
     }
 
     /// Stops it; when this returns it has written all it will ever write.

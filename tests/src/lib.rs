@@ -12,18 +12,22 @@
 //!
 //! - [`binary`] builds the agent and the functions that are run, in the profile of the running test;
 //! - [`host`] is a machine in a temporary directory, [`agent`] the process on it, [`crash`] its sudden end;
-//! - [`writer`] writes numbered log lines and rotates; [`httpd`] is a real Apache and [`visitor`] its traffic;
+//! - [`writer`] writes numbered log lines and rotates; [`server`] writes them as httpd does, and [`logrotate`] rotates;
+//! - [`httpd`] is a real Apache and [`visitor`] its traffic;
+//! - [`java`] is the Java agent, as far as it keeps positions;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
 //! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
 //! - [`metrics`] reads what the agent publishes; [`oracle`] reads access logs independently, in Python;
 //! - [`cloud`] is what stands behind the stream: the functions, what invokes them, S3 and CloudWatch;
 //! - [`python`] has the packages and emulators that are Python's;
+//! - [`strace`] sees what the agent asks of the kernel, and does harm there; [`volume`] is a disk that can be full;
 //! - [`usage`] says what a process has used; [`books`] compares what was written with what was delivered; [`wait`] waits for a state.
 //!
 //! Nothing here uses the agent's library or the functions': they are known by their files, metrics and requests only.
 
 pub mod agent;
+pub mod archive;
 pub mod background;
 pub mod binary;
 pub mod books;
@@ -34,12 +38,17 @@ pub mod endpoint;
 pub mod faults;
 pub mod host;
 pub mod httpd;
+pub mod java;
+pub mod logrotate;
 pub mod metrics;
 pub mod oracle;
 pub mod page;
 pub mod python;
 pub mod scene;
+pub mod server;
+pub mod strace;
 pub mod usage;
 pub mod visitor;
+pub mod volume;
 pub mod wait;
 pub mod writer;

@@ -65,7 +65,8 @@ impl Metrics {
         value.parse().with_context(|| format!("`{series}` is `{value}`, no number"))
     }
 
-    /// The books of the agent itself: every line read is acked, dropped with a reason, or still on its way.
+    /// The books of the agent itself: every line read is acked, dropped with a reason, or still on its way, within the
+    /// record of another line, or left out on purpose.
     ///
     /// # Errors
     /// If they do not balance.
@@ -74,9 +75,13 @@ impl Metrics {
         let acked = self.sum("kinetail_records_acked_total")?;
         let dropped = self.sum("kinetail_lines_dropped_total")?;
         let unacked = self.sum("kinetail_unacked_records")?;
+        let joined = self.sum("kinetail_lines_joined_total")?;
+        let skipped = self.sum("kinetail_header_lines_skipped_total")?
+            + self.sum("kinetail_footer_lines_skipped_total")?;
         ensure!(
-            read == acked + dropped + unacked,
-            "the agent's books do not balance: {read} read, {acked} acked, {dropped} dropped, {unacked} unacked"
+            read == acked + dropped + unacked + joined + skipped,
+            "the agent's books do not balance: {read} read, {acked} acked, {dropped} dropped, {unacked} unacked, \
+             {joined} joined, {skipped} skipped"
         );
         Ok(())
     }
@@ -91,7 +96,8 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "# HELP kinetail_lines_read_total Lines read.\n# TYPE kinetail_lines_read_total counter\n\
-        kinetail_lines_read_total 12\nkinetail_records_acked_total 7\n\
+        kinetail_lines_read_total 18\nkinetail_lines_joined_total 3\nkinetail_header_lines_skipped_total 2\n\
+        kinetail_footer_lines_skipped_total 1\nkinetail_records_acked_total 7\n\
         kinetail_lines_dropped_total{reason=\"unmatched\"} 2\nkinetail_lines_dropped_total{reason=\"refused\"} 1\n\
         kinetail_unacked_records 2\nkinetail_oldest_undelivered_seconds 0.25\n";
 
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn labels_are_summed_and_names_are_whole() {
-        check("kinetail_lines_read_total", Some(12));
+        check("kinetail_lines_read_total", Some(18));
         check("kinetail_lines_dropped_total", Some(3));
         check("kinetail_lines", None);
         check("kinetail_oldest_undelivered_seconds", None);
@@ -124,8 +130,9 @@ mod tests {
     #[test]
     fn books_with_a_line_too_few_do_not_balance() {
         Metrics::parse(TEXT).unwrap().balance().unwrap();
-        let wrong = TEXT.replace("acked_total 7", "acked_total 6");
-        assert!(Metrics::parse(&wrong).unwrap().balance().is_err());
+        for (right, wrong) in [("acked_total 7", "acked_total 6"), ("joined_total 3", "joined_total 4")] {
+            assert!(Metrics::parse(&TEXT.replace(right, wrong)).unwrap().balance().is_err());
+        }
     }
 
     #[test]

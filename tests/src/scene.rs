@@ -69,7 +69,17 @@ impl Scene {
     /// # Errors
     /// If something is missing after all, or came that nobody wrote.
     pub async fn delivered<'a>(&self, written: impl IntoIterator<Item = &'a [u8]>) -> Result<Balance> {
-        let written: Vec<&[u8]> = written.into_iter().collect();
+        let balance = self.arrived(written).await?;
+        balance.complete()?;
+        Ok(balance)
+    }
+
+    /// The same where more may have been written than `lines`, and have arrived.
+    ///
+    /// # Errors
+    /// If one of them is missing after all.
+    pub async fn arrived<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Balance> {
+        let lines: Vec<&[u8]> = lines.into_iter().collect();
         let since = SystemTime::now();
         let mut last = None;
         let arrived = wait::until("every line has arrived", 2 * wait::LONG, async || {
@@ -77,17 +87,15 @@ impl Scene {
             if !self.is_idle(since)? {
                 return Ok(None);
             }
-            let balance = self.balance(written.iter().copied()).await?;
+            let balance = self.balance(lines.iter().copied()).await?;
             let arrived = balance.missing == 0;
             last = Some(balance.clone());
             Ok(arrived.then_some(balance))
         });
-        let balance = arrived.await.map_err(|error| match last {
+        arrived.await.map_err(|error| match last {
             Some(balance) => anyhow!("{error:#}: {balance}\n{}", self.host.agent_log()),
             None => anyhow!("{error:#}; the agent never came to rest\n{}", self.host.agent_log()),
-        })?;
-        balance.complete()?;
-        Ok(balance)
+        })
     }
 
     /// Whether the agent has published since then that nothing is unread or unacked.

@@ -1,9 +1,11 @@
 //! What a process has used, as the kernel tells in `/proc`.
 //!
 //! <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>,
-//! <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>.
+//! <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>,
+//! <https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html>.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -83,6 +85,44 @@ pub fn context_switches(pid: u32) -> anyhow::Result<f64> {
     Ok(sum)
 }
 
+/// Files, sockets and whatever else the process holds open.
+///
+/// # Errors
+/// If it has ended.
+pub fn descriptors(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    Ok(fs::read_dir(&path).with_context(|| format!("failed to list `{path}`"))?.count())
+}
+
+/// How many files below `directory` the process has open, of which some may have been removed.
+///
+/// # Errors
+/// If it has ended.
+pub fn open_files(pid: u32, directory: &Path) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&path).with_context(|| format!("failed to list `{path}`"))?;
+    // A descriptor may have been closed since it was listed.
+    let files = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    Ok(files.filter(|file| file.starts_with(directory)).count())
+}
+
+/// Directories and files that the process watches with inotify.
+///
+/// <https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html>
+///
+/// # Errors
+/// If it has ended.
+pub fn inotify_watches(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fdinfo");
+    let mut sum = 0;
+    for descriptor in fs::read_dir(&path).with_context(|| format!("failed to list `{path}`"))? {
+        // What was open when it was listed may be closed by now.
+        let text = fs::read_to_string(descriptor?.path()).unwrap_or_default();
+        sum += text.lines().filter(|line| line.starts_with("inotify ")).count();
+    }
+    Ok(sum)
+}
+
 /// `utime` and `stime` of a `stat` file. The second field is the program's name in parentheses and may hold anything.
 fn cpu_ticks(stat: &str) -> Option<f64> {
     let (_, after_name) = stat.rsplit_once(')')?;
@@ -100,7 +140,16 @@ fn number(status: &str, key: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    /// Watches a directory and the one above it.
+    const WATCHER: &str = "import ctypes, os, sys\nlibc = ctypes.CDLL(None)\nwatch = libc.inotify_init()\n\
+        for path in sys.argv[1], os.path.dirname(sys.argv[1]):\n\
+        \tlibc.inotify_add_watch(watch, path.encode(), 0x100)\n\
+        print('ready', flush=True)\nsys.stdin.read()\n";
 
     #[track_caller]
     fn check(stat: &str, expected: Option<f64>) {
@@ -130,5 +179,27 @@ mod tests {
         assert!(memory.peak >= memory.anonymous && memory.anonymous > 0.0, "{memory:?}");
         assert!(cpu_seconds(pid).unwrap() >= 0.0);
         assert!(context_switches(pid).unwrap() > 0.0);
+        assert!(descriptors(pid).unwrap() > 2);
+        let dir = tempfile::tempdir().unwrap();
+        let _file = fs::File::create(dir.path().join("open")).unwrap();
+        assert_eq!(open_files(pid, dir.path()).unwrap(), 1);
+    }
+
+    #[test]
+    fn watches_are_counted_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new("python3")
+            .args(["-c", WATCHER])
+            .arg(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let watches = inotify_watches(child.id());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!((ready.as_str(), watches.unwrap()), ("ready\n", 2));
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! One line of header, `kinetail checkpoint v1 generation=7 crc=0123abcd`, then the positions as JSON, which an
 //! operator can read. The CRC-32 covers the JSON. A newer version than ours is refused, never rewritten; of the same
-//! version, unknown fields are ignored and all known ones must be there but for the mark: where an agent wrote
-//! the state that had no marks, each file gets one at the start, and repeats of its earlier lines say another place.
+//! version, unknown fields are ignored and all known ones must be there but for two. The mark: where an agent wrote
+//! the state that had no marks, each file gets one at the start, and repeats of its earlier lines say another place. The
+//! footer: only a file that has one says so; to an agent that does not know of footers what stands behind it are lines.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -83,6 +84,8 @@ struct RawFile {
     mark: Option<RawMark>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    footer: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,6 +113,7 @@ impl RawFile {
             modified_millis: file.modified,
             mark: file.mark.map(|Mark { place, turn, first }| RawMark { place, turn, first }),
             leaving: file.leaving,
+            footer: file.footer.map(Offset::to_raw),
         }
     }
 
@@ -127,6 +131,7 @@ impl RawFile {
             },
             mark: self.mark.map(|RawMark { place, turn, first }| Mark { place, turn, first }),
             leaving: self.leaving,
+            footer: self.footer.map(Offset::from_raw),
             path,
             position: Position {
                 offset: Offset::from_raw(self.offset),
@@ -199,6 +204,7 @@ mod tests {
             numbers in any::<(u64, u64, u32, u64, u32, u64, i64)>(),
             lens in (0u16..=1024, 0u8..=64),
             mark in any::<Option<(u64, u32, Option<u32>)>>(),
+            footer in any::<Option<u64>>(),
         ) -> Generation {
             let (device, inode, head, offset, tail, size, modified) = numbers;
             Generation {
@@ -206,6 +212,7 @@ mod tests {
                 identity: Identity { device, inode, head: Head { crc: head, len: lens.0 } },
                 mark: mark.map(|(place, turn, first)| Mark { place, turn, first }),
                 leaving: size.is_multiple_of(2),
+                footer: footer.map(Offset::from_raw),
                 path: PathBuf::from(std::ffi::OsString::from_vec(path)),
                 position: Position { offset: Offset::from_raw(offset), tail: Tail { crc: tail, len: lens.1 } },
                 size,
@@ -257,6 +264,22 @@ mod tests {
         #[test]
         fn any_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(read(&bytes).is_err());
+        }
+    }
+
+    /// The same for every place and every other byte of one file.
+    #[test]
+    fn no_torn_or_changed_byte_is_believed() {
+        let whole = include_bytes!("../../../fixtures/checkpoint/v1");
+        let flows = read(whole).unwrap().flows;
+        for at in 0..whole.len() {
+            assert!(read(&whole[..at]).is_err(), "torn at {at}");
+            for flip in 1..=u8::MAX {
+                let mut changed = whole.to_vec();
+                changed[at] ^= flip;
+                let read = read(&changed).map_or_else(|_| flows.clone(), |state| state.flows);
+                assert_eq!(read, flows, "byte {at} changed by {flip:#x}");
+            }
         }
     }
 

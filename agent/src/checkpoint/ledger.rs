@@ -130,6 +130,7 @@ mod tests {
             identity: Identity { device: 1, inode: 2, head: Head::default() },
             mark: None,
             leaving: false,
+            footer: None,
             path: PathBuf::from("/log"),
             position: position(offset),
             size: 0,

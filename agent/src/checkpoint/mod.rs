@@ -11,12 +11,13 @@ mod store;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, info};
 
 pub use format::{FormatError, State};
 pub use ledger::Ledger;
-pub use store::{Found, Store, StoreError, load};
+pub use store::{Found, Holder, Store, StoreError, load};
 
 use crate::chain::Chain;
 use crate::loss::Dropped;
@@ -40,6 +41,8 @@ pub enum Note {
     Dropped(Vec<Dropped>),
     /// Nothing more will be read of a file.
     Ended(FileId),
+    /// Somebody wants to know how far each file is safe.
+    Asked(oneshot::Sender<Vec<Generation>>),
 }
 
 /// One flow's part of the checkpoint.
@@ -91,6 +94,11 @@ impl Keeper {
             Note::Acked(acked) => acked.into_iter().for_each(|acked| flow.ledger.ack(acked)),
             Note::Dropped(dropped) => dropped.into_iter().for_each(|dropped| flow.ledger.drop(dropped)),
             Note::Ended(file) => flow.ledger.end(file),
+            Note::Asked(answer) => {
+                // Who asked may be gone by now.
+                answer.send(flow.ledger.files().cloned().collect()).ok();
+                return;
+            }
         }
         self.changed = true;
     }

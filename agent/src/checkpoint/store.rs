@@ -1,11 +1,15 @@
 //! The state directory: reads the checkpoint whole or says why not, and replaces it durably.
 //!
-//! `checkpoint` is always there once it was written; `checkpoint.previous` is the one before; a file that can't be
-//! trusted is set aside as `….damaged`. The lock keeps a second agent out. (G2)
+//! `checkpoint` is always there once it was written; `checkpoint.previous` is the one before, and is given up only for
+//! one that is on the disk already; a file that can't be trusted is set aside as `….damaged`. The lock keeps a second
+//! agent out. (G2)
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use nix::fcntl::{Flock, FlockArg};
 use tracing::error;
@@ -15,14 +19,21 @@ use crate::chain::Chain;
 
 const CURRENT: &str = "checkpoint";
 const PREVIOUS: &str = "checkpoint.previous";
+/// The next one, until it is whole and on the disk.
+const NEW: &str = "checkpoint.new";
+/// The present one's second name, until it is the one before.
+const LINK: &str = "checkpoint.link";
+const LOCK: &str = "lock";
 /// What is appended to the name of a file that is set aside.
 const DAMAGED: &str = ".damaged";
+/// The same for one that is good, but is not to be used any more.
+const REPLACED: &str = ".replaced";
 
 /// Why the state directory can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It can't be made or opened.
-    #[error("could not open the state directory `{path}`")]
+    /// It can't be made, or not be written to.
+    #[error("the state directory `{path}` can't be written to; mend it, or name another as `stateDirectory`")]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -32,14 +43,16 @@ pub enum StoreError {
     },
     /// Another agent works with it.
     #[error(
-        "another kinetail works with the state directory `{path}`; stop it first, or give this one its own `stateDirectory`"
+        "another kinetail{holder} works with the state directory `{path}`; stop it first, or give this one its own `stateDirectory`"
     )]
     Locked {
         /// The directory.
         path: PathBuf,
+        /// The other one.
+        holder: Holder,
     },
     /// A file in it can't be read.
-    #[error("could not read `{path}`")]
+    #[error("could not read `{path}`; mend the disk, or move the file away to read all files again")]
     Read {
         /// The file.
         path: PathBuf,
@@ -69,6 +82,16 @@ pub enum StoreError {
     },
 }
 
+/// The process that works with a state directory, if it had room to say which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
+    }
+}
+
 /// The state directory, locked.
 #[derive(Debug)]
 pub struct Store {
@@ -80,15 +103,21 @@ impl Store {
     /// Makes the directory if it is missing, and keeps other agents out of it.
     ///
     /// # Errors
-    /// If it can't be made or opened, or another agent holds it.
+    /// If it can't be made or written to, or another agent holds it.
     pub fn open(directory: &Path) -> Result<Store, StoreError> {
         let failed = |source| StoreError::Directory { path: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"));
-        match Flock::lock(file.map_err(failed)?, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Store { directory: directory.to_owned(), _lock: lock }),
+        let path = directory.join(LOCK);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => {
+                // It is the lock that counts, not what stands in the file: a disk without room keeps nobody out.
+                lock.set_len(0).and_then(|()| (&*lock).write_all(process::id().to_string().as_bytes())).ok();
+                Ok(Store { directory: directory.to_owned(), _lock: lock })
+            }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-                Err(StoreError::Locked { path: directory.to_owned() })
+                let holder = fs::read_to_string(path).ok().and_then(|pid| pid.parse().ok());
+                Err(StoreError::Locked { path: directory.to_owned(), holder: Holder(holder) })
             }
             Err((_, errno)) => Err(failed(errno.into())),
         }
@@ -101,11 +130,13 @@ impl Store {
     pub fn load(&self) -> Result<Found, StoreError> {
         let (found, damaged) = load(&self.directory)?;
         for (path, error) in damaged {
-            error!(file = %path.display(), error = %Chain(&error),
-                   "checkpoint can't be trusted; sets it aside");
             let mut aside = path.clone().into_os_string();
             aside.push(DAMAGED);
-            rename(&path, Path::new(&aside)).map_err(|source| StoreError::Write { path, source })?;
+            let aside = PathBuf::from(aside);
+            error!(file = %path.display(), error = %Chain(&error),
+                   "checkpoint can't be trusted; keeps it as `{}` and uses {}; look after the disk",
+                   aside.display(), found.instead());
+            rename(&path, &aside).map_err(|source| StoreError::Write { path, source })?;
         }
         Ok(found)
     }
@@ -115,10 +146,24 @@ impl Store {
     /// # Errors
     /// If any step fails; the checkpoint on disk is then the old one.
     pub fn save(&self, state: &State) -> Result<(), StoreError> {
-        let path = self.directory.join(CURRENT);
-        let failed = |source| StoreError::Write { path: path.clone(), source };
-        keep_previous(&self.directory).map_err(failed)?;
-        replace(&path, &format::write(state)).map_err(failed)
+        let failed = |source| StoreError::Write { path: self.directory.join(CURRENT), source };
+        replace(&self.directory, &format::write(state)).map_err(failed)
+    }
+
+    /// Moves the checkpoint and the one before away, as `….replaced`, so that there is none.
+    ///
+    /// # Errors
+    /// If one is there and can't be moved.
+    pub fn set_aside(&self) -> Result<(), StoreError> {
+        // The older first: were it left alone by a crash, it would be taken for the last.
+        for name in [PREVIOUS, CURRENT] {
+            let path = self.directory.join(name);
+            match rename(&path, &self.directory.join(format!("{name}{REPLACED}"))) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                moved => moved.map_err(|source| StoreError::Write { path, source })?,
+            }
+        }
+        Ok(())
     }
 
     /// Replaces `name` by `text`. For readers beside us: never torn, but not synced, as it is of no use after a crash.
@@ -146,6 +191,16 @@ pub enum Found {
     Damaged,
 }
 
+impl Found {
+    /// What is used in the place of a checkpoint that can't be trusted.
+    fn instead(&self) -> &'static str {
+        match self {
+            Found::State(_) => "the one before: what was delivered since then is sent again",
+            Found::Nothing | Found::Damaged => "none",
+        }
+    }
+}
+
 /// Reads what `directory` holds, without locking or changing it; gives the files that can't be trusted beside it.
 ///
 /// # Errors
@@ -171,13 +226,42 @@ pub fn load(directory: &Path) -> Result<(Found, Vec<(PathBuf, FormatError)>), St
     Ok((if damaged.is_empty() && !was_damaged { Found::Nothing } else { Found::Damaged }, damaged))
 }
 
+/// Replaces the checkpoint whole: write beside, sync, rename, sync the directory.
+///
+/// The one before is given up only when the new one is on the disk: as long as that fails, both that are there stay.
+fn replace(directory: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = directory.join(NEW);
+    if let Err(error) = write_new(&new, bytes) {
+        // A full disk needs the room.
+        remove(&new).ok();
+        return Err(error);
+    }
+    keep_previous(directory)?;
+    rename(&new, &directory.join(CURRENT))?;
+    // The rename lives in the directory, so the directory must reach the disk too; otherwise a power cut can bring
+    // the old name back.
+    File::open(directory)?.sync_all()
+}
+
+/// Writes a file that was not there before, and waits until it is on the disk.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // A failed sync is final: the next may report success for bytes that were thrown away. So nothing of a failed
+    // attempt is used again, neither its descriptor nor its inode.
+    remove(path)?;
+    let mut file = File::create_new(path)?;
+    // A command that root runs must not leave a file that the agent cannot read.
+    if nix::unistd::geteuid().is_root() {
+        let owner = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// Makes the present checkpoint the one before. It stays in its place all the while.
 fn keep_previous(directory: &Path) -> io::Result<()> {
-    let link = directory.join("checkpoint.link");
-    match fs::remove_file(&link) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    let link = directory.join(LINK);
+    remove(&link)?;
     match fs::hard_link(directory.join(CURRENT), &link) {
         Ok(()) => rename(&link, &directory.join(PREVIOUS)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -185,17 +269,12 @@ fn keep_previous(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Replaces `path` whole: write beside, sync, rename, sync the directory.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    // A failed sync is final for this descriptor: the next attempt makes a file of its own.
-    file.sync_all()?;
-    rename(&new, path)?;
-    // The rename lives in the directory, so the directory must reach the disk too; otherwise a power cut can bring
-    // the old name back.
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+/// Removes a file that need not be there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 #[expect(
@@ -233,14 +312,45 @@ mod tests {
 
     #[test]
     fn a_torn_one_is_set_aside_and_the_one_before_is_used() {
-        check(
-            |directory| {
-                let path = directory.join(CURRENT);
-                let bytes = fs::read(&path).unwrap();
-                fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
-            },
-            Found::State(state(1)),
-        );
+        let directory = tempfile::tempdir().unwrap();
+        let [current, previous] = [CURRENT, PREVIOUS].map(|name| directory.path().join(name));
+        let store = Store::open(directory.path()).unwrap();
+        fs::write(&previous, format::write(&state(1))).unwrap();
+        let whole = format::write(&state(2));
+        for torn in (0..whole.len()).map(|cut| &whole[..cut]) {
+            fs::write(&current, torn).unwrap();
+            assert_eq!(store.load().unwrap(), Found::State(state(1)));
+            assert_eq!(fs::read(current.with_extension("damaged")).unwrap(), torn);
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_an_attempt_that_was_cut_short_does_not_matter() {
+        for name in [NEW, LINK] {
+            check(|directory| fs::write(directory.join(name), "?").unwrap(), Found::State(state(2)));
+            let directory = tempfile::tempdir().unwrap();
+            fs::write(directory.path().join(name), "?").unwrap();
+            let store = Store::open(directory.path()).unwrap();
+            store.save(&state(1)).unwrap();
+            assert_eq!(store.load().unwrap(), Found::State(state(1)));
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_fails_gives_up_neither_checkpoint_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        store.save(&state(1)).unwrap();
+        store.save(&state(2)).unwrap();
+        let read = || [CURRENT, PREVIOUS].map(|name| fs::read(directory.path().join(name)).unwrap());
+        let before = read();
+        // What can't be removed can't be replaced, not even by root.
+        fs::create_dir(directory.path().join(NEW)).unwrap();
+        assert!(matches!(store.save(&state(3)), Err(StoreError::Write { .. })));
+        assert_eq!(read(), before);
+        fs::remove_dir(directory.path().join(NEW)).unwrap();
+        store.save(&state(4)).unwrap();
+        assert_eq!(read(), [4, 2].map(|generation| format::write(&state(generation))));
     }
 
     #[test]
@@ -288,10 +398,22 @@ mod tests {
     }
 
     #[test]
+    fn what_root_saves_belongs_to_whom_the_directory_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        std::os::unix::fs::chown(directory.path(), Some(1234), Some(2345)).expect("the test needs root");
+        store.save(&state(1)).unwrap();
+        let saved = fs::metadata(directory.path().join(CURRENT)).unwrap();
+        assert_eq!((saved.uid(), saved.gid()), (1234, 2345));
+    }
+
+    #[test]
     fn a_second_agent_is_kept_out() {
         let directory = tempfile::tempdir().unwrap();
         let first = Store::open(directory.path()).unwrap();
-        assert!(matches!(Store::open(directory.path()), Err(StoreError::Locked { .. })));
+        let message = Store::open(directory.path()).unwrap_err().to_string();
+        let holder = format!("another kinetail (process {}) works with", process::id());
+        assert!(message.starts_with(&holder), "{message}");
         drop(first);
         assert!(Store::open(directory.path()).is_ok());
     }

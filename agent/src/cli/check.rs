@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use crate::config::{self, Config, Flow, Sources};
 use crate::exit::Exit;
+use crate::layout::{Layout, Records};
 use crate::parse::{Format, JsonTypes, Parser};
 use crate::source::InitialPosition;
 
@@ -58,6 +59,7 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let limits = &flow.batch.limits;
     writeln!(f, "\n{}", flow.name)?;
     writeln!(f, "  reads  {}, {start}", flow.source.pattern.as_text())?;
+    describe_layout(&flow.source.layout, f)?;
     match flow.parser {
         Parser::Raw => writeln!(f, "  sends  lines as they are")?,
         Parser::Apache { format, types } => {
@@ -75,6 +77,25 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
     writeln!(f, "  to     {}, up to {size} in a request, after {:?} at most", flow.stream, flow.batch.linger)
+}
+
+/// Tells how files fall into records, where a record is not just a line.
+fn describe_layout(layout: &Layout, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Layout { header_lines, records, footer } = layout;
+    match header_lines {
+        0 => {}
+        1 => writeln!(f, "  skips  the first line of each")?,
+        lines => writeln!(f, "  skips  the first {lines} lines of each")?,
+    }
+    if let Some(footer) = footer {
+        writeln!(f, "  skips  what follows `{}`, and that", footer.as_text())?;
+    }
+    match records {
+        Records::EachLine => Ok(()),
+        Records::BeginningWith { pattern, idle } => {
+            writeln!(f, "  joins  lines from each `{}` on, the last for {idle:?}", pattern.as_text())
+        }
+    }
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -111,6 +132,9 @@ state in /var/lib/elsewhere
 
 access
   reads  /srv/*/logs/**/access.log, from their start
+  skips  the first 2 lines of each
+  skips  what follows `#EOF.*`, and that
+  joins  lines from each `\\[\\d` on, the last for 1.5s
   sends  COMMONAPACHELOG as JSON, values as native types, with host, file and offset
   to     access, up to 100 records and 1048576 bytes in a request, after 250ms at most
 ";

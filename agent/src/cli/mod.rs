@@ -7,9 +7,12 @@ mod arguments;
 mod check;
 mod checkpoint;
 mod completions;
+mod handback;
 mod man;
 mod parse;
 mod run;
+mod status;
+mod takeover;
 mod version;
 
 use std::env;
@@ -21,7 +24,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::chain::Chain;
-use crate::cli::arguments::{Arguments, Checkpoint, Command};
+use crate::cli::arguments::{Arguments, Command};
 use crate::config::Sources;
 use crate::exit::Exit;
 
@@ -65,7 +68,8 @@ fn dispatch(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> io
                 Exit::Failed
             }))
         }
-        Command::Checkpoint(Checkpoint::Show(args)) => checkpoint::show(&args, out, err),
+        Command::Status(args) => status::run(&args, out, err),
+        Command::Checkpoint(command) => checkpoint::run(&command, out, err),
         Command::Version => version::run(out),
         Command::Completions(args) => completions::run(args.shell, out),
         Command::Man(args) => man::run(args.command.as_deref(), out, err),

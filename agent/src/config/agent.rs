@@ -14,8 +14,12 @@ const STATE_DIRECTORY: &str = "/var/lib/kinetail";
 pub struct Agent {
     /// Where the checkpoint and the metrics are kept.
     pub state_directory: PathBuf,
+    /// Where the Java agent keeps its positions.
+    pub java_store: PathBuf,
     /// How many bytes of log may be held at once.
     pub max_memory_bytes: usize,
+    /// How many files may be open at once.
+    pub max_open_files: usize,
     /// How long a stop may take.
     pub shutdown_timeout: Duration,
     /// How often a line in the log tells how far the agent is; nothing for never.
@@ -30,7 +34,9 @@ pub(super) fn agent(section: &mut Section<'_>, state_directory: Option<PathBuf>)
     let period = section.number("log.statusReportingPeriodSeconds");
     Agent {
         state_directory: configured.or(state_directory).unwrap_or_else(|| STATE_DIRECTORY.into()),
+        java_store: section.text("checkpointFile").unwrap_or_default().into(),
         max_memory_bytes: section.size("maxMemoryBytes"),
+        max_open_files: section.size("maxOpenFiles"),
         shutdown_timeout: section.millis("shutdownTimeoutMillis"),
         status_period: u64::try_from(period).ok().filter(|period| *period > 0).map(Duration::from_secs),
         kinesis: access(section),

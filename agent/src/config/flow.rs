@@ -8,6 +8,8 @@ use crate::config::keys::NO_PLUG_IN;
 use crate::config::problem::Problem;
 use crate::config::raw::{Object, Value};
 use crate::config::section::Section;
+use crate::expression::{Expression, ExpressionError};
+use crate::layout::{Layout, Records};
 use crate::parse::{Format, JsonTypes, Parser};
 use crate::position::FlowId;
 use crate::send::Waits;
@@ -38,26 +40,35 @@ pub struct Flow {
     pub waits: Waits,
 }
 
-/// Reads the flow that `object` in `file` describes, whose requests may hold `ceiling` bytes at most. Nothing comes
-/// of it if a part is missing; what is wrong is noted in any case.
+/// What one flow may have of what the agent has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    /// How many bytes one request may hold.
+    pub(super) request_bytes: usize,
+    /// How many files may be open.
+    pub(super) open_files: usize,
+}
+
+/// Reads the flow that `object` in `file` describes, which may have `allowance` at most. Nothing comes of it if a part is
+/// missing; what is wrong is noted in any case.
 pub(super) fn flow(
     file: &Path,
     object: &Object,
-    ceiling: usize,
+    allowance: Allowance,
     problems: &mut Vec<Problem>,
 ) -> Option<Flow> {
     let mut section = Section::new(file, Holder::Flow, object);
     let steps = steps(file, &mut section, problems);
-    let flow = assemble(&mut section, steps, ceiling);
+    let flow = assemble(&mut section, steps, allowance);
     problems.extend(section.into_problems());
     flow
 }
 
-fn assemble(section: &mut Section<'_>, parser: Option<Parser>, ceiling: usize) -> Option<Flow> {
+fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowance) -> Option<Flow> {
     // What is wrong with each part is to be told, so none may keep another from being read.
-    let (source, stream) = (source(section), stream(section));
+    let (source, stream) = (source(section, allowance.open_files), stream(section));
     let adds_position = adds_position(section, parser);
-    let (batch, waits) = (batch(section, ceiling), waits(section));
+    let (batch, waits) = (batch(section, allowance.request_bytes), waits(section));
     let name = section.text("name");
     let (source, stream) = (source?, stream?);
     let id = FlowId::new(&format!("kinesis:{stream}"), source.pattern.as_text());
@@ -65,7 +76,7 @@ fn assemble(section: &mut Section<'_>, parser: Option<Parser>, ceiling: usize) -
     Some(Flow { id, name, stream, source, parser: parser?, adds_position, batch: batch?, waits: waits? })
 }
 
-fn source(section: &mut Section<'_>) -> Option<source::Settings> {
+fn source(section: &mut Section<'_>, open_files: usize) -> Option<source::Settings> {
     let initial_position = match section.text("initialPosition").as_deref() {
         Some("START_OF_FILE") => InitialPosition::Start,
         Some(_) | None => InitialPosition::End,
@@ -74,13 +85,48 @@ fn source(section: &mut Section<'_>) -> Option<source::Settings> {
     let grace = section.millis("rotationGraceMillis");
     // The table's range leaves no other.
     let share = u8::try_from(section.number("backlogShare")).ok().and_then(Share::of_hundred)?;
+    let layout = layout(section);
     let text = section.required("filePattern")?;
     match Pattern::parse(&text) {
         Ok(pattern) => {
-            Some(source::Settings { pattern, initial_position, rescan, grace, backlog_share: share })
+            let (backlog_share, layout) = (share, layout?);
+            Some(source::Settings {
+                pattern,
+                initial_position,
+                rescan,
+                grace,
+                backlog_share,
+                layout,
+                open_files,
+            })
         }
         Err(error) => {
             section.error("filePattern", format!("`filePattern` is no pattern: {error}"));
+            None
+        }
+    }
+}
+
+/// How the bytes of the files fall into records.
+fn layout(section: &mut Section<'_>) -> Option<Layout> {
+    let header_lines = u64::try_from(section.number("skipHeaderLines")).unwrap_or_default();
+    let idle = section.millis("multiLineIdleMillis");
+    let start = expression(section, "multiLineStartPattern", Expression::at_start);
+    let footer = expression(section, "fileFooterPattern", Expression::whole);
+    let records = start?.map_or(Records::EachLine, |pattern| Records::BeginningWith { pattern, idle });
+    Some(Layout { header_lines, records, footer: footer? })
+}
+
+/// The expression of the key `name`, if it has one; nothing if that cannot be followed.
+fn expression(
+    section: &mut Section<'_>,
+    name: &str,
+    read: fn(&str) -> Result<Expression, ExpressionError>,
+) -> Option<Option<Expression>> {
+    match section.text(name).map(|text| read(&text)).transpose() {
+        Ok(expression) => Some(expression),
+        Err(error) => {
+            section.error(name, format!("`{name}`: {error}"));
             None
         }
     }
@@ -222,9 +268,10 @@ mod tests {
         let text = r#"{"filePattern": "/a/b", "kinesisStream": "s", "optionName": "LOGTOJSON", "logFormat": "COMMONAPACHELOG"}"#;
         let document = raw::parse(file, text).unwrap();
 
+        let allowance = Allowance { request_bytes: usize::MAX, open_files: usize::MAX };
         let mut section = Section::new(file, Holder::Flow, &document.root);
         let parser = steps(file, &mut section, &mut Vec::new());
-        assert!(assemble(&mut section, parser, usize::MAX).is_some());
+        assert!(assemble(&mut section, parser, allowance).is_some());
         assert_eq!(section.unasked(), [""; 0]);
 
         let mut section = Section::new(file, Holder::Step, &document.root);

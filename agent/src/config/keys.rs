@@ -5,12 +5,16 @@
 
 use crate::config::key::Default::{Flag, Nothing, Number, Text};
 use crate::config::key::{Holder, Key, Kind, Unit};
+use crate::takeover::DEFAULT_STORE;
 
 /// The longest time that a key may ask for where the service sets no limit.
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// The least that a third of a flow's share of the memory may be: what its smallest request holds.
 pub(super) const SMALLEST_REQUEST_BYTES: i64 = 256 * 1024;
+
+/// The fewest files that a flow may have open: enough for a file, its rotation and a copy to be read in turn.
+pub(super) const FEWEST_OPEN_FILES: i64 = 4;
 
 const MILLIS: Kind = millis(0, DAY_MILLIS);
 const PIECES: Kind = Kind::Number { unit: Unit::Pieces, least: 0, most: i32::MAX as i64 };
@@ -22,6 +26,7 @@ pub static KEYS: &[Key] = &[
     // What is kept, and how much of it.
     agent("stateDirectory", Kind::Text, "Where the checkpoint and the metrics are kept. `$STATE_DIRECTORY`, which systemd sets, if not given; without it `/var/lib/kinetail`.").ours(),
     agent("maxMemoryBytes", bytes(3 * SMALLEST_REQUEST_BYTES, 1 << 40), "How many bytes of log may be held at once, divided evenly among the flows.").ours().default(Number(32 << 20)),
+    agent("maxOpenFiles", Kind::Number { unit: Unit::Pieces, least: FEWEST_OPEN_FILES, most: 1 << 20 }, "How many log files may be open at once, divided evenly among the flows. More are read in turn; of a removed file that must be closed, what is unread is lost and counted.").ours().default(Number(768)),
     agent("shutdownTimeoutMillis", MILLIS, "How long a stop may take until everything that was read has been delivered.").default(Number(10_000)),
     agent("log.statusReportingPeriodSeconds", seconds(0, DAY_MILLIS / 1000), "How often a line in the log tells how far the agent is. 0 for never.").default(Number(30)),
     // How the service is reached.
@@ -54,7 +59,7 @@ pub static KEYS: &[Key] = &[
     agent("sendingThreadsKeepAliveMillis", MILLIS, "How long an idle sending thread stays.").default(Number(60_000)).without(NO_THREADS),
     agent("sendingThreadsMaxQueueSize", PIECES, "How many buffers wait for a sending thread.").default(Number(100)).without(NO_THREADS),
     // The Java agent's own store of positions.
-    agent("checkpointFile", Kind::Text, "Where the Java agent's store of positions is.").default(Text("/var/run/aws-kinesis-agent/checkpoints")).not_yet(Text("")),
+    agent("checkpointFile", Kind::Text, "Where the Java agent's store of positions is, which is taken over at the first start.").default(Text(DEFAULT_STORE)),
     agent("checkpointTimeToLiveDays", Kind::Number { unit: Unit::Days, least: 0, most: i32::MAX as i64 }, "How old a row of that store may become.").default(Number(7)).without(NO_SQLITE),
     agent("checkpoints.queryTimeoutSeconds", seconds(0, DAY_MILLIS / 1000), "How long a query of that store may take.").default(Number(30)).without(NO_SQLITE),
     agent("checkpoints.connectionTimeoutSeconds", seconds(0, DAY_MILLIS / 1000), "How long that store may take to open.").default(Number(5)).without(NO_SQLITE),
@@ -76,9 +81,10 @@ pub static KEYS: &[Key] = &[
     flow("minTimeBetweenFilePollsMillis", MILLIS, "How long to wait between two looks at a file.").default(Number(100)).without("the kernel tells of each change"),
     flow("input", Kind::Word(&["file", "pipe"]), "What feeds the flow: files, or `kinetail pipe`.").ours().default(Text("file")).refused(Text("file")),
     // Which lines.
-    flow("skipHeaderLines", PIECES, "How many lines at the beginning of each file are left out.").default(Number(0)).refused(Number(0)),
-    flow("multiLineStartPattern", Kind::Text, "An expression that the first line of each record matches.").refused(Text("")),
-    flow("fileFooterPattern", Kind::Text, "An expression that the last line of each file matches.").refused(Text("")),
+    flow("skipHeaderLines", PIECES, "How many lines at the beginning of each file are left out.").default(Number(0)),
+    flow("multiLineStartPattern", Kind::Text, "An expression that the first line of each record matches at its start. Each line is a record if not given."),
+    flow("multiLineIdleMillis", MILLIS, "How long the last record of a file is held after the last write, as more lines may follow that belong to it. 0 to take what is there.").ours().default(Number(1_000)),
+    flow("fileFooterPattern", Kind::Text, "An expression that a whole record matches behind which nothing of the file is sent."),
     // Which records.
     flow("dataProcessingOptions", Kind::Objects, "What is made of each line. The line itself if not given."),
     flow("jsonTypes", JSON_TYPES, "How the values of JSON records are written: all as strings like the Java agent's, or in their own types.").ours().default(Text("strings")),

@@ -25,8 +25,9 @@ pub use agent::Agent;
 pub use flow::Flow;
 pub use problem::{Problem, Problems, Severity, Spot};
 
+use crate::config::flow::Allowance;
 use crate::config::key::Holder;
-use crate::config::keys::SMALLEST_REQUEST_BYTES;
+use crate::config::keys::{FEWEST_OPEN_FILES, SMALLEST_REQUEST_BYTES};
 use crate::config::raw::{Document, Node, Value};
 use crate::config::section::Section;
 
@@ -82,7 +83,10 @@ fn read(sources: &Sources, problems: &mut Vec<Problem>) -> Option<(Agent, Vec<Fl
     if items.is_empty() && (section.is_given("flows") || !section.has("flows")) {
         section.error("flows", "there are no flows: `flows` must hold one at least");
     }
-    let ceiling = request_ceiling(&mut section, agent.max_memory_bytes, items.len());
+    let allowance = Allowance {
+        request_bytes: request_ceiling(&mut section, agent.max_memory_bytes, items.len()),
+        open_files: open_files(&mut section, agent.max_open_files, items.len()),
+    };
     problems.extend(section.into_problems());
 
     let mut flows = Vec::new();
@@ -93,7 +97,7 @@ fn read(sources: &Sources, problems: &mut Vec<Problem>) -> Option<(Agent, Vec<Fl
             problems.push(Problem::error(file, item.spot, text));
             continue;
         };
-        if let Some(flow) = flow::flow(file, object, ceiling, problems) {
+        if let Some(flow) = flow::flow(file, object, allowance, problems) {
             known.add(file, item, &flow, problems);
             flows.push(flow);
         }
@@ -115,14 +119,26 @@ fn request_ceiling(section: &mut Section<'_>, max_memory_bytes: usize, flows: us
     let ceiling = max_memory_bytes / flows / 3;
     let least = usize::try_from(SMALLEST_REQUEST_BYTES).unwrap_or_default();
     if ceiling < least {
-        let (right, count) =
-            (3 * least * flows, if flows == 1 { "1 flow".to_owned() } else { format!("{flows} flows") });
-        section.error(
-            "maxMemoryBytes",
-            format!("`maxMemoryBytes` must be at least {right} for {count}, not {max_memory_bytes}"),
-        );
+        refuse_share(section, "maxMemoryBytes", 3 * least, flows, max_memory_bytes);
     }
     ceiling
+}
+
+/// How many files each flow may have open.
+fn open_files(section: &mut Section<'_>, max_open_files: usize, flows: usize) -> usize {
+    let flows = flows.max(1);
+    let share = max_open_files / flows;
+    let least = usize::try_from(FEWEST_OPEN_FILES).unwrap_or_default();
+    if share < least {
+        refuse_share(section, "maxOpenFiles", least, flows, max_open_files);
+    }
+    share
+}
+
+/// Notes that what `key` gives to all flows together is less than `least` for each.
+fn refuse_share(section: &mut Section<'_>, key: &'static str, least: usize, flows: usize, given: usize) {
+    let count = if flows == 1 { "1 flow".to_owned() } else { format!("{flows} flows") };
+    section.error(key, format!("`{key}` must be at least {} for {count}, not {given}", least * flows));
 }
 
 /// What tells flows apart, and where each was first seen.

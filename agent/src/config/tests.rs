@@ -10,6 +10,8 @@ use super::*;
 use crate::batch::PartitionKey;
 use crate::config::key::{Effect, Kind};
 use crate::config::keys::KEYS;
+use crate::expression::Expression;
+use crate::layout::{Layout, Records};
 use crate::parse::{Format, JsonTypes, Parser};
 use crate::send::{Access, Keys, Role, Waits};
 use crate::source::InitialPosition;
@@ -102,7 +104,9 @@ fn the_shipped_configuration_is_the_access_log_of_httpd() {
 fn without_a_word_everything_has_its_default() {
     let config = load_fixture("good/minimal.json");
     assert_eq!(config.agent.state_directory, Path::new("/var/lib/kinetail"));
+    assert_eq!(config.agent.java_store, Path::new("/var/run/aws-kinesis-agent/checkpoints"));
     assert_eq!(config.agent.max_memory_bytes, 32 << 20);
+    assert_eq!(config.agent.max_open_files, 768);
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(10));
     assert_eq!(config.agent.status_period, Some(Duration::from_secs(30)));
     assert_eq!(config.agent.kinesis, Access::default());
@@ -110,6 +114,10 @@ fn without_a_word_everything_has_its_default() {
     assert_eq!(flow.name, flow.id.as_str());
     assert_eq!(flow.source.initial_position, InitialPosition::End);
     assert_eq!(flow.source.rescan, Duration::from_secs(60));
+    assert!(matches!(
+        flow.source.layout,
+        Layout { header_lines: 0, records: Records::EachLine, footer: None }
+    ));
     assert!(matches!(flow.parser, Parser::Raw));
     assert!(!flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (500, 5 << 20));
@@ -123,7 +131,10 @@ fn without_a_word_everything_has_its_default() {
 fn every_honoured_key_does_what_it_says() {
     let config = load_fixture("good/every-honoured-key.json");
     assert_eq!(config.agent.state_directory, Path::new("/var/lib/elsewhere"));
+    assert_eq!(config.agent.java_store, Path::new("/opt/java/checkpoints"));
     assert_eq!(config.agent.max_memory_bytes, 64 << 20);
+    assert_eq!(config.agent.max_open_files, 2000);
+    assert!(config.flows.iter().all(|flow| flow.source.open_files == 2000 / config.flows.len()));
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(20));
     assert_eq!(config.agent.status_period, Some(Duration::from_secs(60)));
     let access = Access {
@@ -143,6 +154,11 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!(flow.name, "access");
     assert_eq!(flow.source.initial_position, InitialPosition::Start);
     assert_eq!(flow.source.rescan, Duration::from_secs(5));
+    let Layout { header_lines, records, footer } = &flow.source.layout;
+    assert_eq!(*header_lines, 2);
+    assert!(matches!(records, Records::BeginningWith { pattern, idle }
+        if pattern.as_text() == r"\[\d" && *idle == Duration::from_millis(1500)));
+    assert_eq!(footer.as_ref().map(Expression::as_text), Some("#EOF.*"));
     assert!(matches!(flow.parser, Parser::Apache { format: Format::Common, types: JsonTypes::Native }));
     assert!(flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));

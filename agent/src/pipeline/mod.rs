@@ -9,6 +9,9 @@
 //! stops nothing else. (G5, G7) Stopping is the pipeline running dry: readers stop, each channel closes behind the
 //! last line, each step finishes what it holds, the checkpoint is written last. (G3)
 
+mod attendant;
+mod first_start;
+mod joint;
 mod reader;
 mod report;
 
@@ -24,16 +27,17 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use crate::batch::Batcher;
-use crate::budget::Budget;
 use crate::checkpoint::{Found, Keeper, Note, State, Store, StoreError};
 use crate::config::{Agent, Config, Flow};
-use crate::metrics::Metrics;
 use crate::position::FlowId;
 use crate::send::{Aws, AwsError, Kinesis, Sender, Stream};
 use crate::shutdown::Signals;
-use crate::source::{Bell, Change, HostNameError, Resume, Source, System, Watch, host_name};
+use crate::source::{Change, HostNameError, Resume, Source, System, Watch, host_name};
+use crate::takeover;
+use attendant::Attendant;
+use joint::Joint;
 use reader::{Desk, OnTheWay, Parcel, Reader};
-use report::{Reporter, Told};
+use report::Reporter;
 
 /// Calls of one flow on their way at once: enough to fill a line with 100 ms to the service, few enough that little
 /// is repeated after a crash.
@@ -55,6 +59,12 @@ pub enum RunError {
     /// The state directory.
     #[error("could not start from the last checkpoint")]
     State(#[source] StoreError),
+    /// The Java agent's store.
+    #[error(
+        "could not take over the Java agent's positions; without them lines would be lost or sent again, so nothing is \
+         started; move the store away to start without them"
+    )]
+    Takeover(#[source] takeover::StoreError),
     /// The access to the service.
     #[error("could not prepare the connection to Kinesis")]
     Aws(#[source] AwsError),
@@ -88,7 +98,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let host = config.flows.iter().any(|flow| flow.adds_position).then(host_name).transpose();
     let host = host.map_err(RunError::Host)?.map(Arc::from);
     let store = Arc::new(Store::open(&config.agent.state_directory).map_err(RunError::State)?);
-    let found = store.load().map_err(RunError::State)?;
+    let found = match store.load().map_err(RunError::State)? {
+        Found::Nothing => first_start::take_over(&config).map_err(RunError::Takeover)?,
+        found @ (Found::State(_) | Found::Damaged) => found,
+    };
     let system = |what| move |source| RunError::System { what, source };
     // One thread for the network: signing and encryption of all flows together take less than one core.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -110,14 +123,6 @@ pub fn run(config: Config) -> Result<(), RunError> {
     result
 }
 
-/// What the steps of one flow share.
-struct Joint {
-    metrics: Arc<Metrics>,
-    bell: Arc<Bell>,
-    on_the_way: Arc<OnTheWay>,
-    budget: Arc<Budget>,
-}
-
 async fn run_flows(
     config: Config,
     host: Option<Arc<str>>,
@@ -130,12 +135,8 @@ async fn run_flows(
     let now = Instant::now();
     let share = agent.max_memory_bytes / flows.len().max(1);
     let (resumes, parked) = resume(&flows, found);
-    let joint = |_| Joint {
-        metrics: Arc::default(),
-        bell: Arc::default(),
-        on_the_way: Arc::default(),
-        budget: Budget::new(share.saturating_sub(Source::BLOCK_BYTES)),
-    };
+    let is_first = resumes.iter().any(|resume| matches!(resume, Resume::FirstStart));
+    let joint = |flow| Joint::new(flow, share.saturating_sub(Source::BLOCK_BYTES));
     let joints: Vec<Joint> = flows.iter().map(joint).collect();
     let named = flows.iter().zip(&joints).map(|(flow, joint)| (flow.id.clone(), Arc::clone(&joint.metrics)));
     let mut keeper = Keeper::new(named.collect(), parked, now);
@@ -153,8 +154,11 @@ async fn run_flows(
         sources.push(source);
     }
     let first = keeper.snapshot(now);
-    store.save(&first.state).map_err(RunError::State)?;
-    keeper.saved(first.records(), Ok(()));
+    match store.save(&first.state) {
+        Err(error) if is_first => return Err(RunError::State(error)),
+        // What the last checkpoint says of each flow stays true, so a full disk does not keep them from going on.
+        result => keeper.saved(first.records(), result),
+    }
 
     let (notes, noted) = mpsc::channel(NOTES_QUEUED);
     let keeping = tokio::spawn(keep(keeper, Arc::clone(&store), noted));
@@ -167,19 +171,16 @@ async fn run_flows(
         sending.push(tokio::spawn(send(index, parceled, sender, on_the_way, notes.clone())));
         read(flow, host.clone(), joint, source, parcels)?;
     }
+    let attendant = Attendant::start(&joints, notes.downgrade(), agent.state_directory.clone());
     drop(notes);
-    let told = joints.iter().map(|joint| Told {
-        metrics: Arc::clone(&joint.metrics),
-        on_the_way: Arc::clone(&joint.on_the_way),
-        budget: Arc::clone(&joint.budget),
-    });
-    let mut reporter = Reporter::new(told.collect(), store);
+    let mut reporter = Reporter::new(&joints, store);
 
-    // All arms only wait: for a signal, for a task that never ends by itself, for the time to tell.
+    // All arms only wait: for a signal, for a task that never ends by itself, for the time to tell, for who asks.
     tokio::select! {
         signal = signals.next() => info!(reason = signal, "stopping: sends what is read"),
         ended = ended(&mut sending) => return Err(RunError::Task(ended)),
         () = reporter.run(agent.status_period) => {}
+        () = attendant.attend() => {}
     }
     for joint in &joints {
         joint.bell.stop();
@@ -191,6 +192,7 @@ async fn run_flows(
             return Ok(());
         }
         () = reporter.run(agent.status_period) => {}
+        () = attendant.attend() => {}
     }
     reporter.finish().await;
     info!("stopped");
@@ -204,7 +206,13 @@ fn resume(flows: &[Flow], found: Found) -> (Vec<Resume>, State) {
         Found::State(state) => state,
         Found::Nothing => return (vec![Resume::FirstStart; flows.len()], State::default()),
         Found::Damaged => {
-            warn!("no checkpoint can be trusted; reads every file from its beginning");
+            for flow in flows {
+                warn!(
+                    file = flow.source.pattern.as_text(),
+                    "no checkpoint can be trusted; reads all these files \
+                      from their beginning, and sends again what was sent of them"
+                );
+            }
             return (vec![Resume::From(Vec::new()); flows.len()], State::default());
         }
     };
@@ -231,7 +239,8 @@ fn resume(flows: &[Flow], found: Found) -> (Vec<Resume>, State) {
 }
 
 fn sender(flow: &Flow, joint: &Joint, aws: &Aws) -> Sender<Kinesis> {
-    Sender::new(Kinesis::new(aws, &flow.stream), flow.stream.clone(), flow.waits, Arc::clone(&joint.metrics))
+    let (metrics, health) = (Arc::clone(&joint.metrics), Arc::clone(&joint.health));
+    Sender::new(Kinesis::new(aws, &flow.stream), flow.stream.clone(), flow.waits, metrics, health)
 }
 
 /// Starts a flow's reader. It ends when its bell says so; a panic in it ends the process.

@@ -19,9 +19,9 @@ use crate::budget::{Budget, Charge};
 use crate::loss::{Dropped, Reason};
 use crate::metrics::{Metric, Metrics};
 use crate::parse::{Parser, Stamp};
-use crate::position::Position;
+use crate::position::{Offset, Position};
 use crate::source::{Bell, Change, Chunk, Source};
-use crate::split::split;
+use crate::split::{Line, Role, split};
 
 /// The steps in which a batch's memory is charged: small, so that a quiet flow holds little.
 const STEP: usize = 64 * 1024;
@@ -85,6 +85,7 @@ impl Reader {
         while !self.bell.is_stopped() {
             let now = Instant::now();
             self.source.look(now);
+            self.source.answer(now);
             self.source.changes().into_iter().for_each(|change| self.desk.forward(change, now));
             // While the stream takes nothing there is no use in reading, but in looking there is.
             if self.desk.flush() && !self.read(now) {
@@ -107,6 +108,11 @@ impl Reader {
         let stamp = self.host.as_ref().map(|host| Stamp::new(host, chunk.mark()));
         let (file, taken) = (chunk.file(), self.desk.take(&chunk, &self.parser, stamp.as_ref(), now));
         self.source.advance(file, taken.end, now);
+        if let Some(footer) = taken.footer {
+            self.source.end_records(file, footer);
+            // The checkpoint is to know of the footer before anything behind it can be safe.
+            self.source.changes().into_iter().for_each(|change| self.desk.forward(change, now));
+        }
         if !taken.is_all {
             self.source.read_again(file);
         }
@@ -118,8 +124,19 @@ impl Reader {
 struct Taken {
     /// Behind the last line that was.
     end: Position,
-    /// Whether that is its last whole line. If not, there was no room for the rest.
+    /// Whether that is its last whole line. If not, there was no room for the rest, or it is to be read as another part.
     is_all: bool,
+    /// Where the file's footer begins, if it was come upon.
+    footer: Option<Offset>,
+}
+
+/// How far into its chunk the reader is.
+#[derive(Debug, Default)]
+struct Done {
+    /// Behind the last line that was dealt with.
+    end: usize,
+    /// Up to where batches know which bytes they stand for.
+    covered: usize,
 }
 
 /// Where lines become records and records batches, within the flow's memory.
@@ -146,6 +163,9 @@ struct Counts {
     lines: u64,
     bytes: u64,
     records: u64,
+    joined: u64,
+    header: u64,
+    footer: u64,
     unmatched: u64,
     repaired: u64,
     truncated: u64,
@@ -176,54 +196,79 @@ impl Desk {
 
     /// Makes records of the chunk's lines, as far as there is room.
     fn take(&mut self, chunk: &Chunk<'_>, parser: &Parser, stamp: Option<&Stamp>, now: Instant) -> Taken {
-        let (mut covered, mut end, mut is_all) = (0, 0, true);
+        let (mut done, mut is_all, mut footer) = (Done::default(), true, None);
         for line in split(chunk) {
-            let more = 2 * line.bytes().len();
-            if self.batcher.buffered() + more > self.allowed && !self.grow(more) {
-                self.cover(chunk, covered, end, now);
-                covered = end;
-                self.close(now);
-                if !self.flush() || !self.open(more) {
-                    is_all = false;
-                    break;
-                }
-            }
-            match parser.parse(&line, self.batcher.buffer()) {
-                Ok(record) => {
-                    let record = match stamp {
-                        Some(stamp) => stamp.add(record, chunk.start().advance(end), self.batcher.buffer()),
-                        None => record,
-                    };
-                    let mut added = self.batcher.add(&record, now);
-                    if added == Added::Full {
-                        self.cover(chunk, covered, end, now);
-                        covered = end;
-                        self.close(now);
-                        if !self.flush() || !self.open(record.len()) {
-                            self.batcher.discard(&record);
-                            is_all = false;
-                            break;
-                        }
-                        added = self.batcher.add(&record, now);
+            match line.role() {
+                Role::Record => {
+                    if !self.write(chunk, &line, &mut done, parser, stamp, now) {
+                        is_all = false;
+                        break;
                     }
-                    self.counts.records += 1;
-                    self.counts.repaired += u64::from(record.is_repaired());
-                    self.counts.truncated += u64::from(added == Added::Cut);
                 }
-                Err(_) => self.counts.unmatched += 1,
+                Role::Header => self.counts.header += line.lines(),
+                Role::Footer => {
+                    (is_all, footer) = (false, Some(chunk.start().advance(done.end)));
+                    self.counts.footer += line.lines();
+                }
+                Role::Rest => self.counts.footer += line.lines(),
             }
-            self.counts.lines += 1;
-            end = line.end();
+            self.counts.lines += line.lines();
+            done.end = line.end();
         }
-        self.cover(chunk, covered, end, now);
-        self.counts.bytes += chunk.position(end).offset.since(chunk.start());
+        self.cover(chunk, &mut done, now);
+        let end = chunk.position(done.end);
+        self.counts.bytes += end.offset.since(chunk.start());
         self.tell();
-        Taken { end: chunk.position(end), is_all }
+        Taken { end, is_all, footer }
     }
 
-    /// Notes which bytes of the chunk the open batch stands for.
-    fn cover(&mut self, chunk: &Chunk<'_>, from: usize, to: usize, now: Instant) {
-        self.batcher.cover(chunk.file(), chunk.start().advance(from), chunk.position(to), now);
+    /// Makes a record of a line; says whether there was room for it.
+    fn write(
+        &mut self,
+        chunk: &Chunk<'_>,
+        line: &Line<'_>,
+        done: &mut Done,
+        parser: &Parser,
+        stamp: Option<&Stamp>,
+        now: Instant,
+    ) -> bool {
+        let more = 2 * line.bytes().len();
+        if self.batcher.buffered() + more > self.allowed && !self.grow(more) {
+            self.cover(chunk, done, now);
+            self.close(now);
+            if !self.flush() || !self.open(more) {
+                return false;
+            }
+        }
+        let Ok(record) = parser.parse(line, self.batcher.buffer()) else {
+            self.counts.unmatched += line.lines();
+            return true;
+        };
+        let record = match stamp {
+            Some(stamp) => stamp.add(record, chunk.start().advance(done.end), self.batcher.buffer()),
+            None => record,
+        };
+        let mut added = self.batcher.add(&record, now);
+        if added == Added::Full {
+            self.cover(chunk, done, now);
+            self.close(now);
+            if !self.flush() || !self.open(record.len()) {
+                self.batcher.discard(&record);
+                return false;
+            }
+            added = self.batcher.add(&record, now);
+        }
+        self.counts.records += 1;
+        self.counts.joined += line.lines() - 1;
+        self.counts.repaired += u64::from(record.is_repaired());
+        self.counts.truncated += u64::from(added == Added::Cut);
+        true
+    }
+
+    /// Notes which bytes of the chunk the open batch stands for: those that no batch was told of.
+    fn cover(&mut self, chunk: &Chunk<'_>, done: &mut Done, now: Instant) {
+        let from = std::mem::replace(&mut done.covered, done.end);
+        self.batcher.cover(chunk.file(), chunk.start().advance(from), chunk.position(done.end), now);
     }
 
     /// Gets memory for `more` bytes in the open batch, or for a new one; says whether there is any.
@@ -316,6 +361,9 @@ impl Desk {
         self.metrics.add(Metric::RepeatableRecords, counts.records);
         self.metrics.add(Metric::LinesRead, counts.lines);
         self.metrics.add(Metric::BytesRead, counts.bytes);
+        self.metrics.add(Metric::LinesJoined, counts.joined);
+        self.metrics.add(Metric::HeaderLinesSkipped, counts.header);
+        self.metrics.add(Metric::FooterLinesSkipped, counts.footer);
         self.metrics.add(Metric::LinesDropped(Reason::Unmatched), counts.unmatched);
         self.metrics.add(Metric::LinesRepaired, counts.repaired);
         self.metrics.add(Metric::LinesTruncated, counts.truncated);

@@ -1,17 +1,16 @@
 //! Tells the metrics at intervals: a line in the log, and a file for the monitoring.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::warn;
 
-use super::reader::OnTheWay;
-use crate::budget::Budget;
+use super::joint::Joint;
 use crate::chain::Chain;
 use crate::checkpoint::Store;
 use crate::metrics::{Metric, Metrics, Values, sum};
-use crate::report::{progress, prometheus};
+use crate::report::{catching_up, progress, prometheus};
 
 /// How often the file for the monitoring is written, if a value changed.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -19,23 +18,16 @@ const PUBLISH: Duration = Duration::from_secs(1);
 /// The file for the monitoring, in the state directory.
 const FILE: &str = "metrics.prom";
 
-/// One flow, as far as it is told of.
-pub(super) struct Told {
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) on_the_way: Arc<OnTheWay>,
-    pub(super) budget: Arc<Budget>,
-}
-
 /// Tells how far the agent is.
-pub(super) struct Reporter {
-    flows: Vec<Told>,
+pub(super) struct Reporter<'a> {
+    flows: &'a [Joint],
     store: Arc<Store>,
     published: String,
     failing: bool,
 }
 
-impl Reporter {
-    pub(super) fn new(flows: Vec<Told>, store: Arc<Store>) -> Reporter {
+impl<'a> Reporter<'a> {
+    pub(super) fn new(flows: &'a [Joint], store: Arc<Store>) -> Reporter<'a> {
         Reporter { flows, store, published: String::new(), failing: false }
     }
 
@@ -50,6 +42,9 @@ impl Reporter {
             if next.is_some_and(|next| now >= next) {
                 next = period.map(|period| now + period);
                 progress(&values);
+                for flow in self.flows {
+                    catching_up(&flow.name, &flow.metrics, flow.pace());
+                }
             }
         }
     }
@@ -62,11 +57,13 @@ impl Reporter {
     /// Writes the file for the monitoring, if a value changed. Not on this thread: a disk that hangs must not hold up
     /// the network.
     async fn publish(&mut self, now: Instant) -> Values {
-        for Told { metrics, on_the_way, budget } in &self.flows {
+        for Joint { metrics, on_the_way, budget, samples, .. } in self.flows {
             let age =
                 on_the_way.oldest().map_or(Duration::ZERO, |opened| now.saturating_duration_since(opened));
             metrics.set(Metric::OldestUndeliveredSeconds, age.as_secs());
             metrics.set(Metric::HeldBytes, budget.held() as u64);
+            let (read, behind) = (metrics.get(Metric::BytesRead), metrics.get(Metric::LagBytes));
+            samples.lock().unwrap_or_else(PoisonError::into_inner).note(now, read, behind);
         }
         let metrics: Vec<&Metrics> = self.flows.iter().map(|flow| flow.metrics.as_ref()).collect();
         let values = sum(&metrics);

@@ -7,21 +7,22 @@
 
 mod access;
 mod aws;
+mod health;
 mod kinesis;
 mod pace;
 mod settle;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use access::{Access, Keys, Role};
 pub use aws::{Aws, AwsError};
+pub use health::{Health, Trouble};
 pub use kinesis::Kinesis;
 pub use pace::{Ceilings, Waits, WaitsError};
 #[cfg(test)]
@@ -34,9 +35,6 @@ use crate::chain::Chain;
 use crate::loss::Reason;
 use crate::metrics::{Metric, Metrics};
 
-/// How long a stream must have taken everything before it is said to be well again.
-const WELL_AFTER: Duration = Duration::from_secs(10);
-
 /// Brings the batches of one flow to its stream.
 #[derive(Debug)]
 pub struct Sender<S> {
@@ -48,23 +46,20 @@ pub struct Sender<S> {
     /// How many records the stream has taken. If that grows while it refuses one as invalid, the fault is the record's
     /// and not the stream's.
     taken: AtomicU64,
-    trouble: Mutex<Option<Trouble>>,
-}
-
-/// What is wrong with a stream, so that the log tells the change and not the state.
-#[derive(Clone, Debug)]
-struct Trouble {
-    /// What it said so far, each told once.
-    codes: BTreeSet<String>,
-    began: Instant,
-    last: Instant,
+    health: Arc<Health>,
 }
 
 impl<S: Stream> Sender<S> {
     /// A sender to `stream`, which the log calls `name`.
     #[must_use]
-    pub fn new(stream: S, name: String, waits: Waits, metrics: Arc<Metrics>) -> Sender<S> {
-        Sender { stream, name, waits, metrics, taken: AtomicU64::new(0), trouble: Mutex::new(None) }
+    pub fn new(
+        stream: S,
+        name: String,
+        waits: Waits,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+    ) -> Sender<S> {
+        Sender { stream, name, waits, metrics, taken: AtomicU64::new(0), health }
     }
 
     /// Offers `batch` until each of its records is taken or dropped. Ends only with that.
@@ -158,7 +153,7 @@ impl<S: Stream> Sender<S> {
         if fault.remedy == Remedy::Act {
             self.metrics.set(Metric::FailingFlows, 1);
         }
-        if !self.is_news(&fault.code) {
+        if !self.health.note(&fault.code, Chain(fault).to_string()) {
             return;
         }
         match fault.remedy {
@@ -179,26 +174,15 @@ impl<S: Stream> Sender<S> {
             *codes.entry(code.as_str()).or_insert(0_usize) += 1;
         }
         if let Some((code, count)) = codes.into_iter().max_by_key(|(_, count)| *count)
-            && self.is_news(code)
+            && self.health.note(code, format!("it refuses records: {code}"))
         {
             warn!(stream = %self.name, reason = code, lines = count, "stream refuses records; offers them again");
         }
     }
 
-    /// Remembers what is wrong; says whether that is another thing than before.
-    fn is_news(&self, code: &str) -> bool {
-        let now = Instant::now();
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let trouble =
-            trouble.get_or_insert_with(|| Trouble { codes: BTreeSet::new(), began: now, last: now });
-        trouble.last = now;
-        trouble.codes.insert(code.to_owned())
-    }
-
     fn note_well(&self) {
         self.metrics.set(Metric::FailingFlows, 0);
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = trouble.take_if(|known| known.last.elapsed() >= WELL_AFTER) {
+        if let Some(known) = self.health.note_well() {
             info!(stream = %self.name, reason = ?known.codes, wait = ?known.last - known.began,
                   "trouble with stream ended");
         }

@@ -1,6 +1,9 @@
 //! The sender against a stand-in stream that plays a script, on paused time.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use tokio::time::Instant;
 
 use super::*;
 use crate::batch::{Added, Batcher, Closed, Limits, PartitionKey, Settings, Terminator};
@@ -77,7 +80,7 @@ async fn deliver(acts: impl IntoIterator<Item = Act>) -> (Vec<String>, Arc<Metri
     let script = Script { acts: Mutex::new(acts.into_iter().collect()), offered: Mutex::default() };
     let metrics = Arc::new(Metrics::default());
     metrics.add(Metric::UnackedRecords, 4);
-    let sender = Sender::new(&script, "in".to_owned(), Waits::DEFAULT, Arc::clone(&metrics));
+    let sender = Sender::new(&script, "in".to_owned(), Waits::DEFAULT, Arc::clone(&metrics), Arc::default());
     let acked = sender.deliver(batch(&[b"a", b"b", b"c", b"d"])).await;
     assert_eq!(acked.iter().map(|acked| acked.span().bytes()).collect::<Vec<_>>(), [4]);
     let offered = script.offered.into_inner().unwrap();

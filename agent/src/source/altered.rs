@@ -13,7 +13,7 @@ use super::files::Files;
 use super::identity::{Change as Altered, Verdict};
 use super::search;
 use crate::metrics::Metric;
-use crate::position::{FileId, Offset, Position};
+use crate::position::{FileId, Generation, Offset, Position};
 
 impl Files {
     /// The bytes that were read are not in the file any more. Looks for what was not read of them under other names,
@@ -21,7 +21,8 @@ impl Files {
     pub(crate) fn replace(&mut self, id: FileId, now: Instant) -> Vec<FileId> {
         let Some(tailed) = self.table.get(id) else { return Vec::new() };
         let known = tailed.generation(id);
-        let altered = match search::compare(&tailed.file, &known) {
+        let compared = tailed.file.content().and_then(|content| search::compare(&content, &known));
+        let altered = match compared {
             Ok(Verdict::Changed(altered)) => altered,
             // It changed back before it could be looked at: a writer in the middle of its work. Look again later.
             Ok(_) => return Vec::new(),
@@ -30,31 +31,47 @@ impl Files {
                 return Vec::new();
             }
         };
+        let copy = self.rescue(&known, altered, now);
+        copy.into_iter().chain(self.begin_anew(id, now)).collect()
+    }
+
+    /// Looks under other names for what was not read of a file that does not hold it any more; gives the copy that
+    /// does, or tells what is lost.
+    pub(super) fn rescue(&mut self, known: &Generation, altered: Altered, now: Instant) -> Option<FileId> {
         let offset = known.position.offset.to_raw();
-        let mut ready = Vec::new();
-        match search::find_copy(&*self.disk, &known, self.settings.pattern.literal_prefix(), &self.table) {
-            Some((path, copy)) => {
+        let reach = self.settings.pattern.literal_prefix();
+        match search::find_copy(&*self.disk, known, reach, &self.table) {
+            Ok(Some((path, copy))) => {
                 self.metrics.add(Metric::FilesTruncated, 1);
                 info!(file = %path.display(), from = %known.path.display(), offset,
                       "file was copied and truncated; reads the rest from its copy");
                 self.tell_cut(&path, known.size, copy.stat.size);
-                let copy = self.table.admit(&path, copy, known.position, known.mark, now);
+                let copy = self.admit(&path, copy, known.position, known.mark, now);
+                self.table.set_footer(copy, known.footer);
                 let in_reach = self.settings.pattern.matches(&path);
                 self.table.edit(copy, |tailed| tailed.in_reach = in_reach);
                 self.mark_leaving(copy, now);
-                ready.push(copy);
+                Some(copy)
             }
-            None => self.tell_altered(&known.path, altered, known.size.saturating_sub(offset), offset),
+            Err(unfinished) => {
+                self.metrics.add(Metric::FilesTruncated, 1);
+                info!(file = %unfinished.path.display(), from = %known.path.display(), offset,
+                      "file was truncated and its copy is compressed; waits until that can be read");
+                self.await_archive(known.clone(), unfinished, now);
+                None
+            }
+            Ok(None) => {
+                self.tell_altered(&known.path, altered, known.unread(), offset);
+                None
+            }
         }
-        ready.extend(self.begin_anew(id, now));
-        ready
     }
 
     /// Begins a file again, as what was read of it is not in it any more.
     pub(super) fn begin_anew(&mut self, id: FileId, now: Instant) -> Option<FileId> {
         let tailed = self.table.get(id)?;
         let (known, in_reach, first) = (tailed.generation(id), tailed.in_reach, tailed.first);
-        let anew = evidence::look_again(&tailed.file, &known.identity);
+        let anew = tailed.file.content().and_then(|content| evidence::look_again(&content, &known.identity));
         self.table.forget(id);
         let anew = anew.inspect_err(|error| self.refuse(&known.path, error)).ok()?;
         // Where it was cut in the middle, it begins with bytes that were read; how many, nothing tells.
@@ -63,7 +80,7 @@ impl Files {
         if was_cut && known.position.offset != Offset::START {
             self.metrics.add(Metric::FilesReread, 1);
         }
-        let anew = self.table.admit(&known.path, anew, Position::default(), None, now);
+        let anew = self.admit(&known.path, anew, Position::default(), None, now);
         self.table.edit(anew, |tailed| tailed.in_reach = in_reach);
         Some(anew)
     }

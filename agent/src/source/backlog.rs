@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 
-use super::discover::is_compressed;
-use super::disk::{Kind, Stat};
+use super::disk::{Content, Disk, Kind, Stat};
+use super::evidence::{self, OpenError, Opened};
 use super::files::{Files, Met};
 use super::lanes::Lane;
+use super::pattern::is_compressed;
 use super::rotation::Name;
-use crate::position::{FileId, Generation};
+use crate::position::{FileId, Generation, Head, Identity, Position};
 
 /// A file of the last run, and where it is now, if anywhere.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ impl Files {
             let (directory, name) = split(&one.known.path);
             let is_newer = |(other, than): &(Name, &Resumed<'_>)| {
                 let by_time = one.known.modified.cmp(&than.known.modified);
-                name.compare(other).unwrap_or(by_time) == Ordering::Greater
+                // Several may be known by the name that each of them had while it was written to.
+                name.compare(other).unwrap_or(by_time).then(by_time) == Ordering::Greater
             };
             let key = (directory, name.log().to_vec());
             if newest.get(&key).is_none_or(is_newer) {
@@ -51,7 +53,7 @@ impl Files {
         let mut met = Met::default();
         for (_, Resumed { known, at }) in newest.into_values() {
             let is_it = |sibling: &Sibling| Some(&sibling.path) == at.as_ref();
-            let since = self.rotations_since(&known.path, known.modified, is_it);
+            let since = self.rotations_since(&known.path, known.modified, is_it, &mut met.logs);
             self.take_up(since, &mut met, now);
         }
         self.supersede();
@@ -62,18 +64,24 @@ impl Files {
         let Some(tailed) = self.table.get(id) else { return };
         let (device, inode) = (tailed.identity.device, tailed.identity.inode);
         let is_it = |sibling: &Sibling| (sibling.stat.device, sibling.stat.inode) == (device, inode);
-        let since = self.rotations_since(&tailed.path, tailed.modified, is_it);
+        let since = self.rotations_since(&tailed.path, tailed.modified, is_it, &mut met.logs);
         self.take_up(since, met, now);
     }
 
     /// The files beside `path`, outside the pattern, that were rotated after the one that `is_it`, or, where that is not
     /// there any more, after it was modified. The oldest first.
-    fn rotations_since(&self, path: &Path, modified: i64, is_it: impl Fn(&Sibling) -> bool) -> Vec<Sibling> {
-        let mut siblings = self.siblings(path);
+    fn rotations_since(
+        &self,
+        path: &Path,
+        modified: i64,
+        is_it: impl Fn(&Sibling) -> bool,
+        logs: &mut Logs,
+    ) -> Vec<Sibling> {
+        let mut siblings = logs.siblings(&*self.disk, path);
         let at = siblings.iter().find(|sibling| is_it(sibling)).map(|sibling| sibling.name.clone());
         siblings.retain(|sibling| {
             let age = at.as_ref().and_then(|at| sibling.name.compare(at));
-            let is_since = age.map_or(sibling.stat.modified > modified, |age| age == Ordering::Greater);
+            let is_since = age.map_or(is_later(&sibling.stat, modified), |age| age == Ordering::Greater);
             is_since && !sibling.name.is_live() && !self.settings.pattern.matches(&sibling.path)
         });
         // While a file is being compressed both are there, and the archive is not whole.
@@ -86,26 +94,27 @@ impl Files {
         siblings
     }
 
-    /// The regular files of a log, in the directory of one of them.
-    fn siblings(&self, path: &Path) -> Vec<Sibling> {
-        let (directory, log) = split(path);
-        let entries = self.disk.list(directory).unwrap_or_default();
-        let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);
-        let named = files.map(|(name, _)| (directory.join(&name), Name::of(&name)));
-        let siblings = named.filter(|(_, name)| name.log() == log.log()).filter_map(|(path, name)| {
-            // One that is gone by now was deleted before anybody could read it.
-            let stat = self.disk.stat(&path).ok()?;
-            Some(Sibling { path, name, stat })
-        });
-        siblings.collect()
-    }
-
     fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) {
         for Sibling { path, stat, .. } in rotations {
-            if self.known(&stat).is_some() {
+            if self.known(&stat).is_some() || self.is_sought(&path) {
                 continue;
             }
-            let Some(opened) = self.open(&path) else { continue };
+            let opened = match evidence::open(&*self.disk, &path, self.settings.pattern.literal_prefix()) {
+                Ok(opened) => opened,
+                Err(error) if error.is_absence() => continue,
+                Err(OpenError::Unfinished(archive)) => {
+                    self.await_archive(unknown(path, &stat), archive, now);
+                    continue;
+                }
+                Err(error) => {
+                    self.refuse(&path, &error);
+                    continue;
+                }
+            };
+            // What is compressed while it is read is read to its end all the same, from what is still open.
+            if is_compressed(path.as_os_str()) && self.is_open_elsewhere(&opened) {
+                continue;
+            }
             if let Some(id) = self.identify(&path, opened, met, now) {
                 self.table.edit(id, |tailed| tailed.in_reach = false);
                 self.mark_leaving(id, now);
@@ -113,11 +122,24 @@ impl Files {
         }
     }
 
+    /// Whether all that is in an archive is in an open file that has no name any more.
+    fn is_open_elsewhere(&self, archive: &Opened) -> bool {
+        let mut head = [0; Head::BYTES];
+        let head = evidence::read_beginning(&*archive.file, &mut head).unwrap_or_default();
+        let alike = self.table.index().beginning(head).into_iter().filter_map(|id| self.table.get(id));
+        alike.filter(|tailed| tailed.file.is_open()).any(|tailed| {
+            let is_it =
+                tailed.file.stat().is_ok_and(|stat| stat.links == 0 && stat.size == archive.stat.size);
+            is_it
+                && evidence::read_head(&tailed.file, Head::BYTES)
+                    .is_ok_and(|head| head == archive.identity.head)
+        })
+    }
+
     /// The lane in which a file is read.
     pub(crate) fn lane(&self, id: FileId) -> Option<Lane> {
         let tailed = self.table.get(id)?;
-        let is_backlog = tailed.leaving || tailed.superseded;
-        Some(if is_backlog { Lane::Backlog { modified: tailed.modified } } else { Lane::Live })
+        Some(if tailed.is_backlog() { Lane::Backlog { modified: tailed.modified } } else { Lane::Live })
     }
 
     /// Puts each file into the backlog of whose log a newer one is there.
@@ -137,8 +159,61 @@ impl Files {
     }
 }
 
+/// The logs of directories, each of which is listed once in a look, however many of its files were rotated.
+#[derive(Debug, Default)]
+pub(super) struct Logs(BTreeMap<PathBuf, Listing>);
+
+/// The files of one directory, by the name of their log.
+type Listing = BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>>;
+
+impl Logs {
+    /// The regular files of a log, in the directory of one of them.
+    fn siblings(&mut self, disk: &dyn Disk, path: &Path) -> Vec<Sibling> {
+        let (directory, log) = split(path);
+        let logs = self.0.entry(directory.to_owned()).or_insert_with(|| list(disk, directory));
+        let siblings = logs.get(log.log()).into_iter().flatten().filter_map(|(path, name)| {
+            // One that is gone by now was deleted before anybody could read it.
+            let stat = disk.stat(path).ok()?;
+            Some(Sibling { path: path.clone(), name: name.clone(), stat })
+        });
+        siblings.collect()
+    }
+}
+
+fn list(disk: &dyn Disk, directory: &Path) -> Listing {
+    let mut logs = Listing::new();
+    let entries = disk.list(directory).unwrap_or_default().into_iter().filter_map(Result::ok);
+    for (name, _) in entries.filter(|(_, kind)| *kind == Kind::File) {
+        let path = directory.join(&name);
+        let name = Name::of(&name);
+        logs.entry(name.log().to_vec()).or_default().push((path, name));
+    }
+    logs
+}
+
+/// Whether a file was both made and last written to after `modified`: an older one may still be written to, or compressed.
+fn is_later(stat: &Stat, modified: i64) -> bool {
+    let born = i64::try_from(stat.born / 1_000_000).unwrap_or(i64::MAX);
+    stat.modified > modified && (stat.born == 0 || born >= modified)
+}
+
 /// A path's directory and name.
 fn split(path: &Path) -> (&Path, Name) {
     let directory = path.parent().unwrap_or(Path::new("/"));
     (directory, Name::of(path.file_name().unwrap_or_default()))
+}
+
+/// A file at `path` of which nothing is known but that all of it is to be read.
+fn unknown(path: PathBuf, stat: &Stat) -> Generation {
+    Generation {
+        file: FileId::FIRST,
+        identity: Identity { device: stat.device, inode: stat.inode, head: Head::default() },
+        mark: None,
+        leaving: true,
+        footer: None,
+        path,
+        position: Position::default(),
+        size: 0,
+        modified: stat.modified,
+    }
 }

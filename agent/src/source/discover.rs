@@ -1,233 +1,122 @@
 //! Patterns to files that exist now, and to the directories that tell when more of them appear.
 //!
 //! Does not know who a file is or how far it has been read, and opens none. What it finds is true at no later
-//! instant: a name that is gone when it is looked at was never there.
+//! instant: a name that is gone when it is looked at was never there. A look at a few names costs as much as these do,
+//! however many files there are.
 
-use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io;
-use std::iter;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component as PathPart, Path, PathBuf};
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
 
 use crate::source::disk::{Disk, Kind, Stat};
-use crate::source::glob::{Component, GlobError};
-
-/// The endings, in any case, of files that are compressed and therefore not tailed.
-const COMPRESSED: [&[u8]; 5] = [b".gz", b".bz2", b".zip", b".xz", b".zst"];
-
-/// Which files a flow reads: a path whose components may be globs, and `**` any number of directories.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    text: String,
-    /// The directories before the first wildcard.
-    prefix: PathBuf,
-    /// What follows, one step for each component. Ends with the file's name.
-    steps: Vec<Step>,
-}
-
-/// What one component of a pattern lets through.
-#[derive(Clone, Debug)]
-enum Step {
-    /// One directory, or the file, of a name that matches.
-    One(Component),
-    /// `**`: any number of directories, also none.
-    AnyDepth,
-}
-
-/// Why a text is no file pattern.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// It is empty or ends with a slash.
-    #[error("it ends without a file name")]
-    NoName,
-    /// It has no slash.
-    #[error("it names no directory: begin it with `/`")]
-    NoDirectory,
-    /// `.` or `..` behind a wildcard.
-    #[error("`.` and `..` may stand only before the first wildcard (character {at})")]
-    DotsBehindWildcard {
-        /// Which character of the pattern, from 1.
-        at: usize,
-    },
-    /// A glob that means nothing.
-    #[error("{reason} (character {at})")]
-    Glob {
-        /// Which character of the pattern, from 1.
-        at: usize,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-}
-
-impl Pattern {
-    /// Understands `text`.
-    ///
-    /// # Errors
-    /// If it has no file name or no directory, or if a component is no glob.
-    pub fn parse(text: &str) -> Result<Pattern, PatternError> {
-        let name = text.rsplit('/').next().unwrap_or_default();
-        if name.is_empty() {
-            return Err(PatternError::NoName);
-        }
-        let Some(directories) = text.strip_suffix(name).filter(|directories| !directories.is_empty()) else {
-            return Err(PatternError::NoDirectory);
-        };
-
-        let root = if text.starts_with('/') { "/" } else { "" };
-        let mut prefix = PathBuf::from(root);
-        let mut steps: Vec<Step> = Vec::new();
-        let mut start = 0;
-        for part in directories.split('/') {
-            match step(text, start, part, false)? {
-                None => {}
-                Some(Step::One(Component::Name(literal))) if steps.is_empty() => prefix.push(literal),
-                Some(Step::AnyDepth) if matches!(steps.last(), Some(Step::AnyDepth)) => {}
-                Some(_) if [".", ".."].contains(&part) => {
-                    return Err(PatternError::DotsBehindWildcard { at: character(text, start) });
-                }
-                Some(wild) => steps.push(wild),
-            }
-            start += part.len() + "/".len();
-        }
-        steps.extend(step(text, directories.len(), name, true)?);
-
-        let names: Vec<_> = directories.split('/').filter(|part| !part.is_empty()).collect();
-        Ok(Pattern { text: format!("{root}{}/{name}", names.join("/")), prefix, steps })
-    }
-
-    /// The pattern as the Java agent writes it in a flow's id: slashes that repeat are one, `.` and `..` stay, and a
-    /// pattern in the root directory begins with two slashes.
-    #[must_use]
-    pub fn as_text(&self) -> &str {
-        &self.text
-    }
-
-    /// The directories before the first wildcard; nothing that matches lies outside.
-    #[must_use]
-    pub fn literal_prefix(&self) -> &Path {
-        &self.prefix
-    }
-
-    /// Whether it names one file and no other.
-    #[must_use]
-    pub fn is_exact(&self) -> bool {
-        self.steps.iter().all(|step| matches!(step, Step::One(Component::Name(_))))
-    }
-
-    /// Whether a file at `path` would be tailed: it matches and is not compressed.
-    #[must_use]
-    pub fn matches(&self, path: &Path) -> bool {
-        let Ok(rest) = path.strip_prefix(&self.prefix) else { return false };
-        let mut reached = self.begin();
-        for part in rest.components() {
-            let PathPart::Normal(name) = part else { return false };
-            reached = self.advance(&reached, name);
-        }
-        self.is_file(&reached, path.as_os_str())
-    }
-
-    /// How far into the steps one is in the directory of the literal prefix.
-    fn begin(&self) -> BTreeSet<usize> {
-        self.and_through_any_depth(0).collect()
-    }
-
-    /// How far one gets from `reached` by going into `name`. Nothing, if nothing in there can match.
-    fn advance(&self, reached: &BTreeSet<usize>, name: &OsStr) -> BTreeSet<usize> {
-        reached
-            .iter()
-            .filter_map(|&at| match self.steps.get(at)? {
-                Step::AnyDepth => Some(at),
-                Step::One(component) => component.matches(name).then_some(at + 1),
-            })
-            .flat_map(|at| self.and_through_any_depth(at))
-            .collect()
-    }
-
-    /// `at`, and what follows if `**` stands there, as it may stand for no directory at all.
-    fn and_through_any_depth(&self, at: usize) -> impl Iterator<Item = usize> {
-        let beyond = matches!(self.steps.get(at), Some(Step::AnyDepth)).then_some(at + 1);
-        iter::once(at).chain(beyond)
-    }
-
-    /// Whether a path for which one has `reached` the end of the steps is that of a file to tail.
-    fn is_file(&self, reached: &BTreeSet<usize>, path: &OsStr) -> bool {
-        reached.contains(&self.steps.len()) && !is_compressed(path)
-    }
-
-    /// Whether a directory for which one has `reached` these steps may hold something that matches.
-    fn is_directory(&self, reached: &BTreeSet<usize>) -> bool {
-        reached.iter().any(|&at| at < self.steps.len())
-    }
-
-    /// The names that a directory must hold to go on from `reached`, if no wildcard is among them.
-    fn literal_names(&self, reached: &BTreeSet<usize>) -> Option<Vec<OsString>> {
-        let steps = reached.iter().filter_map(|&at| self.steps.get(at));
-        steps
-            .map(|step| match step {
-                Step::One(Component::Name(name)) => Some(name.clone()),
-                Step::One(Component::Glob(_)) | Step::AnyDepth => None,
-            })
-            .collect()
-    }
-}
-
-/// The step of `part`, which stands at byte `start` of the pattern `text`; none if it is empty.
-fn step(text: &str, start: usize, part: &str, is_name: bool) -> Result<Option<Step>, PatternError> {
-    match part {
-        "" => Ok(None),
-        // As a file's name, two stars are one, as they are for the Java agent.
-        "**" if !is_name => Ok(Some(Step::AnyDepth)),
-        glob => match Component::parse(glob) {
-            Ok(component) => Ok(Some(Step::One(component))),
-            Err(GlobError { at, reason }) => {
-                Err(PatternError::Glob { at: character(text, start + at), reason })
-            }
-        },
-    }
-}
-
-/// Which character of `text`, from 1, begins at byte `at`.
-fn character(text: &str, at: usize) -> usize {
-    text.char_indices().take_while(|(start, _)| *start <= at).count()
-}
+use crate::source::pattern::Pattern;
 
 /// What a pattern means at this moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Found {
+    /// What was looked at: what is not found there is gone.
+    pub(crate) scope: Scope,
     /// The files that match, sorted by path. Regular files only, also at the end of links.
     pub(crate) files: Vec<PathBuf>,
-    /// Every directory in which something that matches may appear, or a directory on the way to it, sorted by path:
-    /// the ones to watch.
-    pub(crate) directories: Vec<PathBuf>,
     /// What could not be looked at, although it was there.
     pub(crate) troubles: Vec<(PathBuf, io::Error)>,
 }
 
-/// Whether a name says that the file is compressed.
-pub(crate) fn is_compressed(path: &OsStr) -> bool {
-    plain_name(path.as_bytes()).is_some()
+/// How much was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All there is.
+    Everything,
+    /// These names, and what is below them.
+    Names(BTreeSet<PathBuf>),
 }
 
-/// The name of the file that a compressed one was made of; none if a name does not say that it is compressed.
-pub(super) fn plain_name(name: &[u8]) -> Option<&[u8]> {
-    COMPRESSED.iter().find_map(|ending| {
-        let (plain, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
-        end.eq_ignore_ascii_case(ending).then_some(plain)
-    })
-}
-
-/// Looks for the files of `pattern`.
-pub(crate) fn discover(pattern: &Pattern, disk: &dyn Disk) -> Found {
-    let mut walk =
-        Walk { pattern, disk, found: Found::default(), ahead: Vec::new(), entered: BTreeSet::new() };
-    walk.begin();
-    while let Some(directory) = walk.ahead.pop() {
-        walk.look_into(directory);
+impl Scope {
+    /// What is kept of the paths in it.
+    pub(super) fn of<'a, T>(
+        &'a self,
+        kept: &'a BTreeMap<PathBuf, T>,
+    ) -> impl Iterator<Item = (&'a PathBuf, &'a T)> {
+        let (all, names) = match self {
+            Scope::Everything => (Some(kept.iter()), None),
+            Scope::Names(names) => (None, Some(names.iter().flat_map(|name| within(kept, name)))),
+        };
+        all.into_iter().flatten().chain(names.into_iter().flatten())
     }
-    walk.found.files.sort_unstable();
-    walk.found.directories.sort_unstable();
-    walk.found
+}
+
+/// What is kept of `path` and of the paths below it.
+fn within<'a, T>(
+    kept: &'a BTreeMap<PathBuf, T>,
+    path: &'a Path,
+) -> impl Iterator<Item = (&'a PathBuf, &'a T)> {
+    // Paths are compared by their components, so what is below a directory stands together behind it.
+    let from = kept.range::<Path, _>((Bound::Included(path), Bound::Unbounded));
+    from.take_while(move |(found, _)| found.starts_with(path))
+}
+
+/// The directories of a pattern as they were found last.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    directories: BTreeMap<PathBuf, Entered>,
+    /// The same the other way round. A link that leads into one of them leads to nothing new, so that loops end.
+    entered: BTreeMap<Entered, PathBuf>,
+}
+
+/// Device and inode of a directory, and how far into the pattern's steps one is in it.
+type Entered = (u64, u64, BTreeSet<usize>);
+
+impl Tree {
+    /// Every directory of `scope` in which something that matches may appear, or a directory on the way to it: the ones
+    /// to watch.
+    pub(crate) fn directories(&self, scope: &Scope) -> BTreeSet<PathBuf> {
+        scope.of(&self.directories).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Looks for all files of `pattern`.
+    pub(crate) fn discover(&mut self, pattern: &Pattern, disk: &dyn Disk) -> Found {
+        *self = Tree::default();
+        let mut walk = Walk::new(pattern, disk, self);
+        walk.begin();
+        walk.finish(Scope::Everything)
+    }
+
+    /// Looks at `names` only, and at what is below those that are directories; nothing comes of it if everything must be
+    /// looked at.
+    pub(crate) fn discover_at(
+        &mut self,
+        pattern: &Pattern,
+        disk: &dyn Disk,
+        names: BTreeSet<PathBuf>,
+    ) -> Option<Found> {
+        let prefix = pattern.literal_prefix();
+        // What becomes of the prefix itself, or of the way to it, concerns everything.
+        if names.iter().any(|name| prefix.starts_with(name)) {
+            return None;
+        }
+        let mut walk = Walk::new(pattern, disk, self);
+        // What is there now may be another directory with the number of one that was there or elsewhere.
+        names.iter().for_each(|name| walk.tree.leave(name));
+        names.iter().for_each(|name| walk.look_at_name(name));
+        Some(walk.finish(Scope::Names(names)))
+    }
+
+    /// Takes a directory in.
+    fn enter(&mut self, path: &Path, entered: Entered) {
+        self.entered.insert(entered.clone(), path.to_owned());
+        self.directories.insert(path.to_owned(), entered);
+    }
+
+    /// Forgets a directory and all below it.
+    fn leave(&mut self, path: &Path) {
+        for gone in within(&self.directories, path).map(|(found, _)| found.clone()).collect::<Vec<_>>() {
+            if let Some(entered) = self.directories.remove(&gone) {
+                self.entered.remove(&entered);
+            }
+        }
+    }
 }
 
 /// A directory to look into, and how far into the pattern's steps it is.
@@ -236,18 +125,47 @@ struct Ahead {
     reached: BTreeSet<usize>,
 }
 
-/// One look at everything.
+/// What a name may stand for, as far as its directory tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum MayBe {
+    File,
+    Anything,
+}
+
+/// One look.
 struct Walk<'a> {
     pattern: &'a Pattern,
     disk: &'a dyn Disk,
-    found: Found,
+    tree: &'a mut Tree,
+    files: Vec<PathBuf>,
+    troubles: Vec<(PathBuf, io::Error)>,
     ahead: Vec<Ahead>,
-    /// The directories that were entered, by device, inode and steps reached. A link that leads back into one of
-    /// them leads to nothing new, so that loops end.
-    entered: BTreeSet<(u64, u64, BTreeSet<usize>)>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(pattern: &'a Pattern, disk: &'a dyn Disk, tree: &'a mut Tree) -> Walk<'a> {
+        Walk { pattern, disk, tree, files: Vec::new(), troubles: Vec::new(), ahead: Vec::new() }
+    }
+
+    /// Looks into all directories that are ahead; gives what was found on the way.
+    fn finish(mut self, scope: Scope) -> Found {
+        while let Some(directory) = self.ahead.pop() {
+            self.look_into(directory);
+        }
+        self.files.sort_unstable();
+        self.files.dedup();
+        Found { scope, files: self.files, troubles: self.troubles }
+    }
+
+    /// Looks at one name in a directory that is known.
+    fn look_at_name(&mut self, path: &Path) {
+        let Some(parent) = path.parent() else { return };
+        let Some((.., reached)) = self.tree.directories.get(parent) else { return };
+        let Some(name) = path.file_name() else { return };
+        let parent = Ahead { path: parent.to_owned(), reached: reached.clone() };
+        self.look_at(&parent, name, MayBe::Anything);
+    }
+
     /// Enters the literal prefix; if it is not there, its nearest ancestor that is will tell when it appears.
     fn begin(&mut self) {
         let prefix = self.pattern.literal_prefix();
@@ -259,22 +177,34 @@ impl Walk<'_> {
             return;
         }
         let ancestors = prefix.ancestors().skip(1);
-        let ancestors = ancestors.map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
-        let is_directory = |path: &&Path| self.disk.stat(path).is_ok_and(|stat| stat.kind == Kind::Directory);
-        self.found.directories.extend(ancestors.into_iter().find(is_directory).map(Path::to_path_buf));
+        for path in ancestors.map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path }) {
+            if let Ok(stat) = self.disk.stat(path)
+                && stat.kind == Kind::Directory
+            {
+                self.tree.enter(path, (stat.device, stat.inode, BTreeSet::new()));
+                return;
+            }
+        }
     }
 
     fn enter(&mut self, path: PathBuf, stat: &Stat, reached: BTreeSet<usize>) {
-        if self.entered.insert((stat.device, stat.inode, reached.clone())) {
-            self.found.directories.push(path.clone());
-            self.ahead.push(Ahead { path, reached });
+        let entered = (stat.device, stat.inode, reached.clone());
+        if let Some(other) = self.tree.entered.get(&entered).cloned() {
+            let is_there = self.disk.stat(&other).is_ok_and(|other| other.is_same_inode(stat));
+            if is_there {
+                return;
+            }
+            // It was renamed, or its number is used again, and that was not heard yet.
+            self.tree.leave(&other);
         }
+        self.tree.enter(&path, entered);
+        self.ahead.push(Ahead { path, reached });
     }
 
     fn look_into(&mut self, directory: Ahead) {
         if let Some(names) = self.pattern.literal_names(&directory.reached) {
             for name in names {
-                self.look_at(&directory, &name, true);
+                self.look_at(&directory, &name, MayBe::Anything);
             }
             return;
         }
@@ -287,27 +217,33 @@ impl Walk<'_> {
         let mut names = Vec::new();
         for entry in entries {
             match entry {
-                Ok((name, kind)) => names.push((name, kind != Kind::File)),
+                Ok((name, Kind::File)) => names.push((name, MayBe::File)),
+                Ok((name, Kind::Directory | Kind::Link | Kind::Other)) => {
+                    names.push((name, MayBe::Anything));
+                }
                 Err(error) => self.note(&directory.path, error),
             }
         }
         names.sort_unstable_by(|one, other| other.cmp(one));
-        for (name, may_be_directory) in names {
-            self.look_at(&directory, &name, may_be_directory);
+        for (name, may_be) in names {
+            self.look_at(&directory, &name, may_be);
         }
     }
 
-    fn look_at(&mut self, directory: &Ahead, name: &OsStr, may_be_directory: bool) {
+    fn look_at(&mut self, directory: &Ahead, name: &OsStr, may_be: MayBe) {
         let reached = self.pattern.advance(&directory.reached, name);
-        let path = directory.path.join(name);
         let is_file = self.pattern.is_file(&reached, name);
-        let is_directory = may_be_directory && self.pattern.is_directory(&reached);
+        let is_directory = may_be == MayBe::Anything && self.pattern.is_directory(&reached);
         if !is_file && !is_directory {
             return;
         }
+        let path = directory.path.join(name);
+        if may_be == MayBe::File {
+            return self.files.push(path);
+        }
         let Some(stat) = self.stat(&path) else { return };
         if stat.kind == Kind::File && is_file {
-            self.found.files.push(path);
+            self.files.push(path);
         } else if stat.kind == Kind::Directory && is_directory {
             self.enter(path, &stat, reached);
         }
@@ -327,7 +263,7 @@ impl Walk<'_> {
     /// Keeps an error that an operator can mend. That something is not there, or not any more, is none.
     fn note(&mut self, path: &Path, error: io::Error) {
         if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-            self.found.troubles.push((path.to_path_buf(), error));
+            self.troubles.push((path.to_path_buf(), error));
         }
     }
 }
@@ -335,6 +271,7 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
     use proptest::prelude::*;
@@ -342,22 +279,6 @@ mod tests {
 
     use super::*;
     use crate::source::disk::System;
-
-    #[track_caller]
-    fn check(pattern: &str, matching: &[&str], others: &[&str]) {
-        let pattern = Pattern::parse(pattern).unwrap();
-        for path in matching {
-            assert!(pattern.matches(Path::new(path)), "`{}` should match `{path}`", pattern.as_text());
-        }
-        for path in others {
-            assert!(!pattern.matches(Path::new(path)), "`{}` should not match `{path}`", pattern.as_text());
-        }
-    }
-
-    #[track_caller]
-    fn check_refused(text: &str, message: &str) {
-        assert_eq!(Pattern::parse(text).unwrap_err().to_string(), message);
-    }
 
     /// A directory with these files in it.
     fn tree<'a>(files: impl IntoIterator<Item = &'a str>) -> TempDir {
@@ -374,83 +295,17 @@ mod tests {
     #[track_caller]
     fn check_found(root: &TempDir, pattern: &str, files: &[&str], directories: &[&str]) {
         let base = root.path().to_str().unwrap();
-        let found = discover(&Pattern::parse(&format!("{base}/{pattern}")).unwrap(), &System);
+        let mut tree = Tree::default();
+        let found = tree.discover(&Pattern::parse(&format!("{base}/{pattern}")).unwrap(), &System);
+        let found_directories: Vec<PathBuf> = tree.directories(&Scope::Everything).into_iter().collect();
         let below = |paths: &[PathBuf]| -> Vec<String> {
             let below =
                 paths.iter().map(|path| path.strip_prefix(base).unwrap().to_str().unwrap().to_owned());
             below.collect()
         };
         assert_eq!(below(&found.files), files, "files of `{pattern}`");
-        assert_eq!(below(&found.directories), directories, "directories of `{pattern}`");
+        assert_eq!(below(&found_directories), directories, "directories of `{pattern}`");
         assert!(found.troubles.is_empty(), "{:?}", found.troubles);
-    }
-
-    #[test]
-    fn a_name_without_wildcards_is_exact() {
-        let pattern = Pattern::parse("/var/log/httpd/access_log").unwrap();
-        assert!(pattern.is_exact());
-        assert_eq!(pattern.literal_prefix(), Path::new("/var/log/httpd"));
-        check("/var/log/httpd/access_log", &["/var/log/httpd/access_log"], &["/var/log/httpd/access_log.1"]);
-    }
-
-    #[test]
-    fn a_wildcard_stays_within_its_component() {
-        check("/srv/*/logs/a*", &["/srv/x/logs/access"], &["/srv/logs/access", "/srv/x/y/logs/access"]);
-        let pattern = Pattern::parse("/srv/*/logs/a*").unwrap();
-        assert!(!pattern.is_exact());
-        assert_eq!(pattern.literal_prefix(), Path::new("/srv"));
-    }
-
-    #[test]
-    fn two_stars_are_any_number_of_directories() {
-        check(
-            "/srv/*/logs/**/access.log",
-            &["/srv/a/logs/access.log", "/srv/a/logs/b/access.log", "/srv/a/logs/b/c/access.log"],
-            &["/srv/logs/access.log", "/srv/a/logs/access.log/x", "/srv/a/access.log"],
-        );
-    }
-
-    #[test]
-    fn two_stars_as_a_name_are_one() {
-        check("/srv/**", &["/srv/a", "/srv/.b"], &["/srv/a/b"]);
-    }
-
-    #[test]
-    fn compressed_files_are_not_tailed() {
-        check(
-            "/l/a*",
-            &["/l/a", "/l/a.gzip", "/l/agz"],
-            &["/l/a.gz", "/l/a.BZ2", "/l/a.1.zip", "/l/a.xz", "/l/a.Zst"],
-        );
-    }
-
-    #[test]
-    fn slashes_that_repeat_are_one() {
-        check("//var///log//a", &["/var/log/a"], &["/log/a"]);
-    }
-
-    #[test]
-    fn the_text_is_that_of_the_java_agents_flow_id() {
-        for (given, text) in [
-            ("/var/log/a*", "/var/log/a*"),
-            ("//var///log//a*", "/var/log/a*"),
-            ("/a*", "//a*"),
-            ("/var/../log/./a", "/var/../log/./a"),
-            ("logs/a", "logs/a"),
-            ("./a", "./a"),
-        ] {
-            assert_eq!(Pattern::parse(given).unwrap().as_text(), text);
-        }
-    }
-
-    #[test]
-    fn what_means_nothing_is_refused_with_its_place() {
-        check_refused("", "it ends without a file name");
-        check_refused("/var/log/", "it ends without a file name");
-        check_refused("access_log", "it names no directory: begin it with `/`");
-        check_refused("/var/log/app[", "`[` is never closed by `]` (character 13)");
-        check_refused("/vär/{a/b", "`{` is never closed by `}` (character 6)");
-        check_refused("/srv/*/../a", "`.` and `..` may stand only before the first wildcard (character 8)");
     }
 
     #[test]
@@ -515,8 +370,8 @@ mod tests {
         let root = tree([]);
         let path = root.path().join(OsStr::from_bytes(b"access\xff.log"));
         fs::write(&path, "").unwrap();
-        let found =
-            discover(&Pattern::parse(&format!("{}/access*", root.path().display())).unwrap(), &System);
+        let found = Tree::default()
+            .discover(&Pattern::parse(&format!("{}/access*", root.path().display())).unwrap(), &System);
         assert_eq!(found.files, [path]);
     }
 
@@ -525,44 +380,10 @@ mod tests {
         let root = tree(["a/access"]);
         let loops = root.path().join("b");
         symlink(&loops, &loops).unwrap();
-        let found =
-            discover(&Pattern::parse(&format!("{}/*/access", root.path().display())).unwrap(), &System);
+        let found = Tree::default()
+            .discover(&Pattern::parse(&format!("{}/*/access", root.path().display())).unwrap(), &System);
         assert_eq!(found.files, [root.path().join("a/access")]);
         assert_eq!(found.troubles.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&loops]);
-    }
-
-    #[test]
-    fn a_directory_is_not_listed_for_the_sake_of_exact_names() {
-        let pattern = Pattern::parse("/srv/*/logs/access").unwrap();
-        assert_eq!(pattern.literal_names(&pattern.begin()), None);
-        let inside = pattern.advance(&pattern.begin(), OsStr::new("a"));
-        assert_eq!(pattern.literal_names(&inside), Some(vec!["logs".into()]));
-    }
-
-    /// The definition of a match by components: `**` tries every depth.
-    fn slow(pattern: &[&str], path: &[&str]) -> bool {
-        match (pattern.split_first(), path.split_first()) {
-            (Some((&"**", rest)), first) if !rest.is_empty() => {
-                slow(rest, path) || first.is_some_and(|(_, path)| slow(pattern, path))
-            }
-            (Some((wanted, rest)), Some((name, path))) => {
-                (*wanted == "*" || *wanted == "**" || wanted == name) && slow(rest, path)
-            }
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn matching_is_what_trying_every_depth_says(
-            pattern in prop::collection::vec(prop::sample::select(vec!["a", "b", "*", "**"]), 1..6),
-            path in prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..6),
-        ) {
-            let parsed = Pattern::parse(&format!("/{}", pattern.join("/"))).unwrap();
-            let given = PathBuf::from(format!("/{}", path.join("/")));
-            prop_assert_eq!(parsed.matches(&given), slow(&pattern, &path));
-        }
     }
 
     proptest! {
@@ -583,15 +404,118 @@ mod tests {
             let root = tree(files.iter().map(|file| file.as_str()));
             let pattern = format!("{}/{}", root.path().display(), pattern.join("/"));
             let pattern = Pattern::parse(&pattern).unwrap();
-            let found = discover(&pattern, &System);
+            let mut tree = Tree::default();
+            let found = tree.discover(&pattern, &System);
+            let directories = tree.directories(&Scope::Everything);
 
             let mut expected: Vec<_> = files.iter().map(|file| root.path().join(file)).collect();
             expected.retain(|path| pattern.matches(path));
             expected.sort_unstable();
             prop_assert_eq!(&found.files, &expected);
             for file in &found.files {
-                prop_assert!(found.directories.contains(&file.parent().unwrap().to_path_buf()));
+                prop_assert!(directories.contains(file.parent().unwrap()));
             }
+        }
+    }
+
+    /// What a look at `names` finds after `change`, as files relative to the root.
+    #[track_caller]
+    fn check_found_at(
+        files: &[&str],
+        pattern: &str,
+        change: impl FnOnce(&Path),
+        names: &[&str],
+        expected: Option<&[&str]>,
+    ) {
+        let root = tree(files.iter().copied());
+        let base = root.path();
+        let pattern = Pattern::parse(&format!("{}/{pattern}", base.display())).unwrap();
+        let mut tree = Tree::default();
+        tree.discover(&pattern, &System);
+        change(base);
+        let names = names.iter().map(|name| base.join(name)).collect();
+        let found = tree.discover_at(&pattern, &System, names).map(|found| found.files);
+        let expected = expected.map(|files| files.iter().map(|file| base.join(file)).collect::<Vec<_>>());
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_look_at_a_name_finds_that_and_what_is_below_it() {
+        let nothing = |_: &Path| {};
+        check_found_at(&["a/x", "b/x", "bc/x"], "**/x", nothing, &["b"], Some(&["b/x"]));
+        check_found_at(&["a/x", "b/x"], "*/x", nothing, &["a/x", "b/y"], Some(&["a/x"]));
+        check_found_at(
+            &["a/x"],
+            "*/x",
+            |base| fs::remove_file(base.join("a/x")).unwrap(),
+            &["a/x"],
+            Some(&[]),
+        );
+        check_found_at(
+            &["a/x"],
+            "*/x",
+            |base| fs::create_dir(base.join("b")).unwrap(),
+            &["b/x", "c/x"],
+            Some(&[]),
+        );
+    }
+
+    #[test]
+    fn what_becomes_of_the_prefix_concerns_everything() {
+        let nothing = |_: &Path| {};
+        check_found_at(&["var/log/x"], "var/log/*", nothing, &["var/log"], None);
+        check_found_at(&["var/log/x"], "var/log/*", nothing, &["var"], None);
+        check_found_at(&["var/x"], "var/log/*", nothing, &["var/logs"], Some(&[]));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// However files and directories change: who looks at each name that changed finds what changed, and knows
+        /// the directories that are there, as if everything had been looked at.
+        #[test]
+        fn looks_at_what_changed_add_up_to_a_look_at_everything(
+            pattern in prop::sample::select(vec!["*", "**/x", "*/x", "a/*/x", "**/a/*", "[ab]/**/*"]),
+            before in prop::collection::btree_set("([ab]/){0,3}[x]", 0..8),
+            changes in prop::collection::vec(prop::collection::vec("([ab]/){0,2}[abx]", 1..4), 1..5),
+        ) {
+            let root = tree(before.iter().map(String::as_str));
+            let pattern = Pattern::parse(&format!("{}/{pattern}", root.path().display())).unwrap();
+            let mut tree = Tree::default();
+            let mut known: BTreeSet<PathBuf> = tree.discover(&pattern, &System).files.into_iter().collect();
+            for change in changes {
+                let mut names = BTreeSet::new();
+                for name in change {
+                    let path = root.path().join(&name);
+                    if path.is_dir() {
+                        fs::remove_dir_all(&path).unwrap();
+                    } else if path.is_file() {
+                        fs::remove_file(&path).unwrap();
+                    } else if let Some(parent) = path.parent() {
+                        // Each directory that is made on the way is heard of.
+                        let missing = parent.ancestors().take_while(|path| !path.exists());
+                        names.extend(missing.map(Path::to_owned));
+                        fs::create_dir_all(parent).unwrap();
+                        if name.ends_with('x') {
+                            fs::write(&path, "").unwrap();
+                        } else {
+                            fs::create_dir(&path).unwrap();
+                            fs::write(path.join("x"), "").unwrap();
+                        }
+                    }
+                    names.insert(path);
+                }
+                match tree.discover_at(&pattern, &System, names.clone()) {
+                    Some(found) => {
+                        known.retain(|path| !names.iter().any(|name| path.starts_with(name)));
+                        known.extend(found.files);
+                    }
+                    None => known = tree.discover(&pattern, &System).files.into_iter().collect(),
+                }
+            }
+            let mut anew = Tree::default();
+            prop_assert_eq!(known.into_iter().collect::<Vec<_>>(), anew.discover(&pattern, &System).files);
+            prop_assert_eq!(tree.directories(&Scope::Everything), anew.directories(&Scope::Everything));
         }
     }
 }

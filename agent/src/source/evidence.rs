@@ -1,14 +1,18 @@
 //! What a file shows of itself, read for `source/identity.rs` to judge.
 //!
 //! Knows how to open and look, not what it means. Opens regular files only, never waits for a device or a pipe, and
-//! follows a link only to where its owner could have read too.
+//! follows a link only to where its owner could have read too. What its name says is compressed shows what was compressed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::archive::{Archive, Format, Unfinished};
 use super::disk::{Content, Disk, Kind, Stat};
 use super::identity::{Evidence, Inode, Original, Proof};
+use super::mark;
+use super::pattern::is_compressed;
+use crate::layout::newlines;
 use crate::position::{Head, Identity, Offset, Position, Tail};
 
 /// Why a file that was found is not read.
@@ -27,6 +31,12 @@ pub(crate) enum OpenError {
     /// A link by somebody else to somewhere else: following it would show files to those who may not read them.
     #[error("`{path}` is a link of another user that leads out of `{reach}`")]
     ForeignLink { path: PathBuf, reach: PathBuf },
+    /// It is compressed otherwise than archives are that are read.
+    #[error("`{path}` is compressed, but not as .gz, .zst, .bz2 or .xz")]
+    UnknownFormat { path: PathBuf },
+    /// An archive that is not whole, or not yet.
+    #[error(transparent)]
+    Unfinished(Box<Unfinished>),
 }
 
 impl OpenError {
@@ -36,7 +46,10 @@ impl OpenError {
             OpenError::Open { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
             }
-            OpenError::NotRegular { .. } | OpenError::ForeignLink { .. } => false,
+            OpenError::NotRegular { .. }
+            | OpenError::ForeignLink { .. }
+            | OpenError::UnknownFormat { .. }
+            | OpenError::Unfinished(_) => false,
         }
     }
 }
@@ -49,8 +62,53 @@ pub(crate) struct Opened {
     pub(crate) identity: Identity,
 }
 
-/// Opens the regular file at `path`. A link must belong to root or to us, or lead to somewhere below `reach`.
+impl Opened {
+    /// The digest of its inode.
+    pub(crate) fn place(&self) -> u64 {
+        mark::place(self.identity.device, self.identity.inode, self.stat.born)
+    }
+}
+
+/// Opens the regular file at `path` and reads its head; an archive after all of it was decoded. A link must belong to root
+/// or to us, or lead to somewhere below `reach`.
 pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened, OpenError> {
+    let opened = open_if(disk, path, reach, Head::default())?;
+    Ok(opened.expect("every file begins with no bytes"))
+}
+
+/// The same, but an archive only if it begins with `head`: decoding all of it is dear.
+pub(crate) fn open_if(
+    disk: &dyn Disk,
+    path: &Path,
+    reach: &Path,
+    head: Head,
+) -> Result<Option<Opened>, OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let (file, stat) = open_regular(disk, path, reach)?;
+    let (file, stat) = match Format::of(path) {
+        Some(format) => match Archive::read_through(file, path, format, head)? {
+            Some(archive) => {
+                let stat = archive.stat().map_err(failed)?;
+                (Arc::new(archive) as Arc<dyn Content>, stat)
+            }
+            None => return Ok(None),
+        },
+        None if is_compressed(path.as_os_str()) => {
+            return Err(OpenError::UnknownFormat { path: path.to_owned() });
+        }
+        None => (file, stat),
+    };
+    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
+    let identity = Identity { device: stat.device, inode: stat.inode, head };
+    Ok(Some(Opened { file, stat, identity }))
+}
+
+/// Opens the regular file at `path` under the same rule, and reads nothing of it.
+pub(crate) fn open_regular(
+    disk: &dyn Disk,
+    path: &Path,
+    reach: &Path,
+) -> Result<(Arc<dyn Content>, Stat), OpenError> {
     let failed = |source| OpenError::Open { path: path.to_owned(), source };
     let link = disk.stat_link(path).map_err(failed)?;
     if link.kind == Kind::Link {
@@ -63,12 +121,10 @@ pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened,
     // Not even opening a pipe or a device may wait; what was opened is what is looked at, not what the path said.
     let file = disk.open(path).map_err(failed)?;
     let stat = file.stat().map_err(failed)?;
-    if stat.kind != Kind::File {
-        return Err(OpenError::NotRegular { path: path.to_owned() });
+    match stat.kind {
+        Kind::File => Ok((file, stat)),
+        Kind::Directory | Kind::Link | Kind::Other => Err(OpenError::NotRegular { path: path.to_owned() }),
     }
-    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
-    let identity = Identity { device: stat.device, inode: stat.inode, head };
-    Ok(Opened { file, stat, identity })
 }
 
 /// What an open file, known by `identity`, looks like now.
@@ -82,8 +138,13 @@ pub(crate) fn look_again(file: &Arc<dyn Content>, identity: &Identity) -> io::Re
 pub(crate) fn read_head(file: &dyn Content, len: usize) -> io::Result<Head> {
     let mut bytes = [0; Head::BYTES];
     let wanted = bytes.get_mut(..len.min(Head::BYTES)).unwrap_or_default();
-    let read = read_full_at(file, wanted, Offset::START)?;
-    Ok(Head::of(wanted.get(..read).unwrap_or_default()))
+    read_beginning(file, wanted).map(Head::of)
+}
+
+/// The first bytes of `file`, as many as it has and `bytes` has room for.
+pub(crate) fn read_beginning<'a>(file: &dyn Content, bytes: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    let read = read_full_at(file, bytes, Offset::START)?;
+    Ok(bytes.get(..read).unwrap_or_default())
 }
 
 /// The proof of `offset` from what `file` holds there now; `None` if the file does not reach it.
@@ -118,15 +179,17 @@ pub(crate) fn beside(
     position: &Position,
     original: Original,
 ) -> io::Result<Evidence> {
+    let known = identity.head;
     let inode = match (found.identity.inode == identity.inode, found.identity.device == identity.device) {
         (true, true) => Inode::Same,
-        (true, false) => Inode::OtherDevice,
-        (false, _) => Inode::Other,
+        // Of an empty file nothing proves that not only the number is the same.
+        (true, false) if known.len > 0 => Inode::OtherDevice,
+        (true | false, false) | (false, true) => Inode::Other,
     };
-    let known = identity.head;
     let head = match read_head(&*found.file, usize::from(known.len))? {
         head if head != known => Proof::Fails,
-        _ if known.is_whole() => Proof::Whole,
+        // Holes are all alike.
+        _ if known.is_whole() && known != Head::of(&[0; Head::BYTES]) => Proof::Whole,
         _ => Proof::Part,
     };
     let tail = match read_tail(&*found.file, position.offset)? {
@@ -153,6 +216,24 @@ pub(crate) fn end_within(part: &dyn Content, size: u64, whole: &dyn Content) -> 
     let is_beginning =
         head.is_whole() && read_head(whole, Head::BYTES)? == head && read_tail(whole, offset)? == Some(tail);
     Ok(is_beginning.then_some(Position { offset, tail }))
+}
+
+/// How many newlines `file` has before `offset`; `most` where they are that many or more.
+pub(crate) fn newlines_before(file: &dyn Content, offset: Offset, most: u64) -> io::Result<u64> {
+    const STEP: usize = 64 * 1024;
+    let mut bytes = vec![0; STEP];
+    let (mut found, mut at) = (0, Offset::START);
+    while found < most && at < offset {
+        let len = usize::try_from(offset.since(at)).unwrap_or(STEP).min(STEP);
+        let wanted = bytes.get_mut(..len).unwrap_or_default();
+        let read = read_full_at(file, wanted, at)?;
+        found += newlines(wanted.get(..read).unwrap_or_default());
+        if read < len {
+            break;
+        }
+        at = file.behind_hole(at.advance(read));
+    }
+    Ok(found.min(most))
 }
 
 /// The position behind the last newline of `file`, or its beginning if it has none.

@@ -1,4 +1,4 @@
-//! The files of one flow: who they are, how far each is read, and what became of them.
+//! The files of one flow: who they are, and what became of them.
 //!
 //! Knows names, not patterns or notifications: it is told what was found. A name only leads to a file; the inode and
 //! the proofs of `identity` say which it is. A file that lost its name stays open until it is read to its end and
@@ -12,16 +12,21 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::discover::Found;
+use super::backlog::Logs;
+use super::discover::{Found, Scope};
 use super::disk::{Disk, Stat};
 use super::evidence::{self, Opened};
+use super::held::Door;
+use super::identity::Change as Altered;
+use super::index::Unread;
+use super::room::{self, Listings};
 use super::search::{self, Origin};
+use super::sought::Sought;
 use super::table::{Table, Tailed};
-use super::tail::{Block, Extent, Read};
 use super::{Change, Settings};
 use crate::chain::Chain;
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Head, Mark, Position, Span, Tail};
+use crate::position::{FileId, Position};
 
 /// The files of one flow.
 #[derive(Debug)]
@@ -30,6 +35,10 @@ pub(crate) struct Files {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) table: Table,
+    /// Files that are in archives which cannot be read yet.
+    pub(super) sought: Vec<Sought>,
+    /// Copies that were left alone beside their originals.
+    beside: BTreeSet<PathBuf>,
     /// Names that could not be opened, so that each is told once.
     refused: BTreeSet<PathBuf>,
 }
@@ -41,9 +50,11 @@ pub(super) struct Met {
     /// Files that may have bytes to read.
     ready: Vec<FileId>,
     /// What is there but could not be looked at.
-    unseen: Vec<PathBuf>,
+    unseen: BTreeSet<PathBuf>,
     /// Files whose name was taken from them since the last look.
     rotated: Vec<FileId>,
+    listings: Listings,
+    pub(super) logs: Logs,
 }
 
 impl Met {
@@ -57,7 +68,16 @@ impl Met {
 
 impl Files {
     pub(crate) fn new(settings: Settings, disk: Arc<dyn Disk>, metrics: Arc<Metrics>) -> Files {
-        Files { settings, disk, metrics, table: Table::new(), refused: BTreeSet::new() }
+        let door = Door { disk: Arc::clone(&disk), reach: settings.pattern.literal_prefix().to_owned() };
+        Files {
+            settings,
+            disk,
+            metrics,
+            table: Table::new(door),
+            sought: Vec::new(),
+            beside: BTreeSet::new(),
+            refused: BTreeSet::new(),
+        }
     }
 
     /// What became of files since it was last asked.
@@ -74,22 +94,18 @@ impl Files {
     }
 
     /// Files held open.
-    pub(crate) fn len(&self) -> usize {
-        self.table.len()
+    pub(crate) fn open_files(&self) -> usize {
+        self.table.index().open().len()
     }
 
-    /// Bytes that are not read yet.
-    pub(crate) fn behind(&self) -> u64 {
-        self.table.behind()
+    /// What is not read yet.
+    pub(super) fn unread(&self) -> Unread {
+        self.table.index().unread().plus(self.unread_sought())
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = FileId> {
-        self.table.iter().map(|(id, _)| id)
-    }
-
-    /// Files that are leaving and not finished.
-    pub(crate) fn leaving(&self) -> impl Iterator<Item = FileId> {
-        self.table.iter().filter(|(_, tailed)| tailed.leaving && !tailed.finished).map(|(id, _)| id)
+    /// Files that may be written to though nothing is heard of it.
+    pub(crate) fn unheard(&self) -> impl Iterator<Item = FileId> {
+        self.table.index().unheard()
     }
 
     /// Compares what was found with what is known; gives the files that may have bytes to read.
@@ -97,6 +113,7 @@ impl Files {
         for (path, error) in &found.troubles {
             self.refuse(path, error);
         }
+        let suspects = self.table.within(&found.scope);
         // What is known comes first, so that a copy is held beside what its original is now.
         let mut met = Met::default();
         let mut unknown = Vec::new();
@@ -107,27 +124,35 @@ impl Files {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     self.refuse(path, &error);
-                    met.unseen.push(path.clone());
+                    met.unseen.insert(path.clone());
                 }
             }
         }
         // What cannot be looked at is not gone.
         met.unseen.extend(found.troubles.iter().map(|(path, _)| path.clone()));
-        let is_lost = |(id, tailed): &(FileId, &Tailed)| {
-            !met.files.contains(id) && !met.unseen.iter().any(|unseen| tailed.path.starts_with(unseen))
-        };
-        let lost: Vec<FileId> = self.table.iter().filter(is_lost).map(|(id, _)| id).collect();
-        lost.into_iter().for_each(|id| self.lose(id, &mut met, now));
-        for id in std::mem::take(&mut met.rotated) {
-            self.follow(id, &mut met, now);
-        }
+        let lost = suspects.into_iter().filter(|id| {
+            !met.files.contains(id) && !self.path(*id).ancestors().any(|path| met.unseen.contains(path))
+        });
+        let lost: Vec<FileId> = lost.collect();
+        let beside = if lost.is_empty() { BTreeSet::new() } else { std::mem::take(&mut self.beside) };
+        lost.into_iter().for_each(|id| self.lose(id, &found.scope, &mut met, now));
+        unknown.extend(&beside);
         for path in unknown {
             if let Some(opened) = self.open(path) {
                 self.identify(path, opened, &mut met, now);
             }
         }
-        self.refused
-            .retain(|path| found.files.contains(path) || found.troubles.iter().any(|(bad, _)| bad == path));
+        // After that, so that a copy among the rotations is held beside the file that it is a copy of.
+        for id in std::mem::take(&mut met.rotated) {
+            self.follow(id, &mut met, now);
+        }
+        if let Scope::Everything = found.scope {
+            let troubles: BTreeSet<&PathBuf> = found.troubles.iter().map(|(path, _)| path).collect();
+            let is_there =
+                |path: &PathBuf| found.files.binary_search(path).is_ok() || troubles.contains(path);
+            self.refused.retain(is_there);
+            self.beside.retain(is_there);
+        }
         met.ready
     }
 
@@ -138,6 +163,14 @@ impl Files {
     /// A name leads to this inode. If that is a known file, notes its name and size.
     fn meet(&mut self, path: &Path, stat: &Stat, met: &mut Met, now: Instant) -> Option<FileId> {
         let id = self.known(stat)?;
+        let tailed = self.table.get(id)?;
+        if !tailed.file.is_open() && !tailed.file.is_inode(stat) {
+            // While it was closed, its inode was used again.
+            let known = tailed.generation(id);
+            met.add(self.rescue(&known, Altered::Reused, now));
+            self.table.forget(id);
+            return None;
+        }
         // Of several names for one file one counts, so that it does not seem to be renamed.
         if !met.files.insert(id) {
             return Some(id);
@@ -154,6 +187,7 @@ impl Files {
 
     /// Reads on in a file where there is more, and begins it anew where what was read is not in it any more.
     fn look_at(&mut self, id: FileId, stat: &Stat, met: &mut Met, now: Instant) {
+        self.table.edit(id, |tailed| tailed.linked = stat.links > 1);
         match self.measure(id, stat, now) {
             Ok(true) => {
                 let is_at_end = |tailed: &Tailed| tailed.size == tailed.position().offset.to_raw();
@@ -165,13 +199,21 @@ impl Files {
     }
 
     /// Notes how large a file is, if it still holds what is known of it, and says whether it does.
-    fn measure(&mut self, id: FileId, stat: &Stat, now: Instant) -> io::Result<bool> {
+    pub(super) fn measure(&mut self, id: FileId, stat: &Stat, now: Instant) -> io::Result<bool> {
         let Some(tailed) = self.table.get(id) else { return Ok(true) };
         let (size, modified, position) = (stat.size, stat.modified, tailed.position());
         if (size, modified) == (tailed.size, tailed.modified) {
             return Ok(true);
         }
-        if !evidence::still_holds(&*tailed.file, tailed.identity.head, &position)? {
+        match self.hold(id) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            // Its name leads elsewhere by now; it is sought when that is looked at.
+            Err(error) if room::is_absence(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        let Some(tailed) = self.table.get(id) else { return Ok(true) };
+        if !evidence::still_holds(&tailed.file, tailed.identity.head, &position)? {
             return Ok(false);
         }
         self.tell_cut(&tailed.path, tailed.size, size);
@@ -198,63 +240,84 @@ impl Files {
         if let Some(id) = self.meet(path, &opened.stat, met, now) {
             return Some(id);
         }
-        let (position, mark) = match search::origin(&opened, &self.table) {
-            Ok(Origin::Beside) => return None,
+        let (position, mark, footer) = match search::origin(&opened, &self.table) {
+            Ok(Origin::Beside) => {
+                self.beside.insert(path.to_owned());
+                return None;
+            }
             Ok(Origin::Copied(origin, position)) => {
                 info!(file = %path.display(), from = %self.path(origin).display(), offset = position.offset.to_raw(),
                       "file is a copy; goes on in it");
                 let known = self.table.get(origin);
-                let (size, mark) = known.map_or((0, None), |tailed| (tailed.size, Some(tailed.mark)));
+                let (size, mark, footer) =
+                    known.map_or((0, None, None), |tailed| (tailed.size, Some(tailed.mark), tailed.footer));
                 self.tell_cut(path, size, opened.stat.size);
                 // Where it was moved, the original holds nothing that its copy does not; else it was begun again.
                 let is_moved = |tailed: &Tailed| {
-                    evidence::still_holds(&*tailed.file, tailed.identity.head, &position).unwrap_or(false)
+                    evidence::still_holds(&tailed.file, tailed.identity.head, &position).unwrap_or(false)
                 };
                 if self.table.get(origin).is_some_and(is_moved) {
                     self.table.forget(origin);
                 } else {
                     met.add(self.begin_anew(origin, now));
                 }
-                (position, mark)
+                (position, mark, footer)
             }
-            Ok(Origin::Remembered(position, mark)) => {
+            Ok(Origin::Remembered(position, mark, footer)) => {
                 info!(file = %path.display(), offset = position.offset.to_raw(), "file is known; goes on in it");
-                (position, mark)
+                (position, mark, footer)
             }
             Ok(Origin::Unclear) => {
                 self.metrics.add(Metric::FilesReread, 1);
                 warn!(file = %path.display(), "may be a copy of what is read, but cannot be told; reads all of it");
-                (Position::default(), None)
+                (Position::default(), None, None)
             }
-            Ok(Origin::None) => (Position::default(), None),
+            Ok(Origin::None) => (Position::default(), None, None),
             Err(error) => {
                 self.refuse(path, &error);
                 return None;
             }
         };
-        let id = self.table.admit(path, opened, position, mark, now);
+        let id = self.admit(path, opened, position, mark, now);
+        self.table.set_footer(id, footer);
         info!(file = %path.display(), file_id = id.to_raw(), "found new file");
         met.add([id]);
         Some(id)
     }
 
-    /// No name of the pattern leads to this file any more. It is closed when it is finished and not found once more:
-    /// in the middle of a rotation, a name may be missed by one look.
-    fn lose(&mut self, id: FileId, met: &mut Met, now: Instant) {
-        let Some(tailed) = self.table.get(id) else { return };
-        let stat = match tailed.file.stat() {
-            Ok(stat) => stat,
+    /// No name of the pattern leads to this file any more. It is forgotten when it is finished and not found once more:
+    /// in the middle of a rotation, a name may be missed by one look, and one at a few names misses all others.
+    fn lose(&mut self, id: FileId, scope: &Scope, met: &mut Met, now: Instant) {
+        let stat = match self.seek(id, &mut met.listings) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return self.give_up(id),
             Err(error) => return self.refuse_file(id, &error),
         };
-        if tailed.finished && !tailed.in_reach && stat.size == tailed.size {
-            return self.table.forget(id);
+        let Some(tailed) = self.table.get(id) else { return };
+        let is_sought = stat.links == 0 || matches!(scope, Scope::Everything);
+        if is_sought && tailed.finished && !tailed.in_reach && stat.size == tailed.size {
+            // The newest that a checkpoint knows says what was rotated since; it does not go before an older one.
+            let is_older = |it: &Tailed| {
+                it.leaving
+                    && !it.finished
+                    && it.modified < tailed.modified
+                    && it.path.parent() == tailed.path.parent()
+            };
+            let waits = self.unheard().filter_map(|id| self.table.get(id)).any(is_older);
+            if !waits {
+                self.table.forget(id);
+            }
+            return;
         }
+        let was_in_reach = tailed.in_reach;
         self.table.edit(id, |tailed| {
             if tailed.in_reach || tailed.finished {
                 (tailed.in_reach, tailed.finished, tailed.active) = (false, false, now);
             }
         });
-        met.rotated.extend(self.mark_leaving(id, now).then_some(id));
+        // What never was in reach was taken up with all that was rotated after it.
+        let was_rotated = self.mark_leaving(id, now) && was_in_reach;
+        met.rotated.extend(was_rotated.then_some(id));
         self.look_at(id, &stat, met, now);
     }
 
@@ -271,83 +334,9 @@ impl Files {
             self.metrics.add(Metric::FilesRotated, 1);
             info!(file = %self.path(id).display(), file_id = id.to_raw(),
                   "file was renamed, removed or replaced; reads it to its end");
-        }
-        began == Some(true)
-    }
-
-    /// Whether a file is to be taken for finished when it has nothing to read.
-    fn is_over(&self, tailed: &Tailed, now: Instant) -> bool {
-        tailed.leaving && now.saturating_duration_since(tailed.active) >= self.settings.grace
-    }
-
-    /// Reads on in a file.
-    pub(crate) fn read(&mut self, id: FileId, block: &mut Block, now: Instant) -> io::Result<Read> {
-        let Some(tailed) = self.table.get(id) else { return Ok(Read::End) };
-        // Nothing is heard of a writer that still has the file open; it is not over while he writes.
-        if tailed.leaving && !self.measure(id, &tailed.file.stat()?, now)? {
-            return Ok(Read::Changed);
-        }
-        let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
-        let read = self.table.edit(id, |tailed| {
-            let read = tailed.cursor.read(&*tailed.file, block, last)?;
-            if let Read::Bytes(extent) = &read {
-                tailed.size = tailed.size.max(extent.end());
-            }
-            Ok(read)
-        });
-        read.unwrap_or(Ok(Read::End))
-    }
-
-    /// What a file is called wherever the lines go that were just read of it.
-    pub(crate) fn mark(&mut self, id: FileId, block: &Block, extent: &Extent) -> Option<Mark> {
-        self.table.mark(id, extent.start, block.fresh(extent))
-    }
-
-    /// Everything before `position` is dealt with.
-    pub(crate) fn advance(&mut self, id: FileId, position: Position, now: Instant) {
-        self.table.edit(id, |tailed| {
-            tailed.size = tailed.size.max(position.offset.to_raw());
-            tailed.cursor.advance(position);
-            (tailed.active, tailed.finished) = (now, false);
-        });
-        self.grow_head(id);
-    }
-
-    /// The head grows with the file until it is whole.
-    fn grow_head(&mut self, id: FileId) {
-        let Some(tailed) = self.table.get(id) else { return };
-        let known = tailed.identity.head;
-        let len = usize::try_from(tailed.size).unwrap_or(Head::BYTES).min(Head::BYTES);
-        if usize::from(known.len) < len
-            && let Ok(head) = evidence::read_head(&*tailed.file, len)
-            && let Ok(first) = evidence::read_head(&*tailed.file, Tail::BYTES)
-        {
-            self.table.edit(id, |tailed| (tailed.identity.head, tailed.first) = (head, first));
             self.table.tell(id);
         }
-    }
-
-    /// Skips NUL bytes up to `position`.
-    pub(crate) fn skip(&mut self, id: FileId, position: Position, now: Instant) {
-        let start = self.table.get(id).map(|tailed| tailed.position().offset);
-        if let Some(span) = start.and_then(|start| Span::new(id, start, position)) {
-            self.metrics.add(Metric::NulBytesSkipped, span.bytes());
-            self.table.tell_skipped(span);
-        }
-        self.advance(id, position, now);
-    }
-
-    /// There is nothing to read now. A file that is leaving may be finished by that.
-    pub(crate) fn at_end(&mut self, id: FileId, now: Instant) {
-        let Some(tailed) = self.table.get(id) else { return };
-        if !self.is_over(tailed, now) {
-            return;
-        }
-        if !tailed.finished {
-            info!(file = %tailed.path.display(), file_id = id.to_raw(),
-                  offset = tailed.position().offset.to_raw(), "finished file");
-            self.table.edit(id, |tailed| tailed.finished = true);
-        }
+        began == Some(true)
     }
 
     pub(super) fn open(&mut self, path: &Path) -> Option<Opened> {

@@ -1,47 +1,72 @@
 //! Step 1: files to chunks of bytes.
 //!
-//! [`Source`] is one flow's files: which to read next, and how much. It does not know what a line is, nor whether
-//! what it read was delivered; it is told from where to start, and gives out what became of each file as
-//! [`Change`]s. Several files are read in turn, a block each, so that none waits for another's end. (G4)
+//! [`Source`] is one flow's files: which to read next, and how much. It does not know what a record is, but asks the
+//! flow's [`Layout`] whether a whole one is there; nor whether what it read was delivered. It is told from where to
+//! start, and gives out what became of each file as [`Change`]s. Several files are read in turn, a block each, so that
+//! none waits for another's end. (G4)
 //!
-//! In the order of a file's life: `discover` finds it, `watch` hears of it, `evidence` and `identity` say who it is,
-//! `search` finds what is left of it under another name, `resume` takes it up at the start and `files` after that,
-//! `altered` says what is lost of it, `table` holds it, `tail` reads it into a [`Chunk`], `mark` says what its lines are
-//! called wherever they go. `metadata` knows the host itself.
+//! In the order of a file's life: `pattern` says that it is meant, `discover` finds it, `watch` hears of it, `evidence`
+//! and `identity` say who it is, `search` finds what is left of it under another name, in places that `sights` and `beside`
+//! name, `archive` reads what is compressed, `sought` waits for an archive that is not whole, `resume` takes the file up at
+//! the start and `files` after that, `backlog` takes up its rotations by the names that `rotation` knows, `altered` says
+//! what is lost of it, `table` holds it and `index` finds it there, `lanes` has its turn, `held` opens it as long as `room`
+//! has room for it, `reading` and `tail` read it into a [`Chunk`], as `parts` says of which part of it, `mark` says what its
+//! lines are called wherever they go. What an operator asks is answered in `inspect`, what one decides done in `amend`.
+//! `survey` looks at what is there for those who read nothing, and `metadata` knows the host itself.
 
 mod altered;
+mod amend;
+mod archive;
 mod backlog;
+mod beside;
 mod chunk;
 mod discover;
 mod disk;
 mod evidence;
 mod files;
 mod glob;
+mod held;
 mod identity;
+mod index;
+mod inspect;
 mod lanes;
 mod mark;
 mod metadata;
+mod parts;
+mod pattern;
+mod reading;
 mod resume;
+mod room;
 mod rotation;
 mod search;
+mod sights;
+mod sought;
+mod survey;
 mod table;
 mod tail;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use chunk::Chunk;
-pub use discover::{Pattern, PatternError};
+pub use amend::{AmendError, Amended, Goal, forget, set};
+pub use chunk::{Chunk, Part};
 pub use disk::{Content, Disk, Kind, Stat, System};
+pub use inspect::{Explanation, Kin, Listed, Looks, Stage, Survey, explain};
 pub use lanes::{Lane, Share};
 pub use metadata::{HostNameError, host_name};
+pub use pattern::{Pattern, PatternError};
+pub(crate) use survey::{Seen, as_read, beside, holds, survey};
 pub use watch::{Bell, Watch};
 
+use crate::layout::Layout;
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Generation, Mark, Position, Span};
+use crate::position::{FileId, Generation, Mark, Offset, Position, Span};
+use discover::{Found, Scope, Tree};
 use files::Files;
 use lanes::Lanes;
 use tail::{Block, Extent, Read};
@@ -53,7 +78,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// nobody watches.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The least time between two looks at everything, however much is heard: a look costs a system call for each file.
+/// The least time between two looks, however much is heard: what changes several times is looked at once.
 const LOOKS_APART: Duration = Duration::from_millis(100);
 
 /// Where the reading of a file begins that is there at a flow's first start.
@@ -78,6 +103,10 @@ pub struct Settings {
     pub grace: Duration,
     /// How much is read of rotated files while others are written to.
     pub backlog_share: Share,
+    /// How their bytes fall into records.
+    pub layout: Layout,
+    /// How many files are open at once. The rest is closed, and opened again where there is something to read.
+    pub open_files: usize,
 }
 
 /// What a flow knows of its files from its last run.
@@ -111,8 +140,15 @@ pub struct Source {
     block: Block,
     /// Files that may have bytes to read.
     ready: Lanes,
-    /// When everything was looked at last, and when that is due again.
+    /// Files whose last record is held, as more lines may belong to it, and until when.
+    held: BTreeMap<FileId, Instant>,
+    /// The directories that the pattern leads to.
+    tree: Tree,
+    /// Names that are to be looked at.
+    names: BTreeSet<PathBuf>,
+    /// When anything was looked at last.
     looked: Instant,
+    /// When everything is to be looked at.
     due: Instant,
     /// When the files are polled that cannot be heard.
     poll: Instant,
@@ -137,6 +173,9 @@ impl Source {
             files: Files::new(settings.clone(), Arc::clone(&disk), Arc::clone(&metrics)),
             block: Block::new(),
             ready: Lanes::new(settings.backlog_share),
+            held: BTreeMap::new(),
+            tree: Tree::default(),
+            names: BTreeSet::new(),
             looked: now,
             due: now + settings.rescan,
             poll: now + POLL,
@@ -157,57 +196,93 @@ impl Source {
 
     /// Watches what there is to watch, and lists it. A directory that is watched from now on is listed again, as
     /// what appeared between the listing and the watch was not heard.
-    fn discover(&mut self) -> discover::Found {
+    fn discover(&mut self) -> Found {
         loop {
-            let found = discover::discover(&self.settings.pattern, &*self.disk);
-            if !self.watch.follow(&found.directories) {
+            let found = self.tree.discover(&self.settings.pattern, &*self.disk);
+            if !self.watch.follow(&found.scope, &self.tree.directories(&found.scope)) {
                 return found;
             }
         }
     }
 
-    /// Looks at all names again if that is due, or where a hint says so.
-    pub fn look(&mut self, now: Instant) {
-        let hints = self.watch.bell.hints();
-        for path in &hints.grown {
-            match self.files.by_path(path) {
-                Some(id) => self.add([id]),
-                // A file that was renamed a moment ago speaks under a name that is not known yet.
-                None if self.settings.pattern.matches(path) => {
-                    self.due = self.due.min(self.looked + LOOKS_APART)
-                }
-                None => {}
+    /// The same at `names` only, if that is enough.
+    fn discover_at(&mut self, names: &BTreeSet<PathBuf>) -> Option<Found> {
+        self.watch.renew(&Scope::Names(names.clone()));
+        loop {
+            let found = self.tree.discover_at(&self.settings.pattern, &*self.disk, names.clone())?;
+            if !self.watch.follow(&found.scope, &self.tree.directories(&found.scope)) {
+                return Some(found);
             }
         }
-        if hints.everything || !hints.changed.is_empty() {
-            self.due = self.due.min(self.looked + LOOKS_APART);
-        }
+    }
+
+    /// Looks at all names again if that is due, or at those of which something was heard.
+    pub fn look(&mut self, now: Instant) {
+        self.listen(now);
         if now >= self.due {
-            (self.looked, self.due) = (now, now + self.settings.rescan);
-            let found = self.discover();
-            let ready = self.files.look(&found, now);
-            self.add(ready);
+            self.look_at_everything(now);
+        } else if !self.names.is_empty() && now >= self.looked + LOOKS_APART {
+            self.looked = now;
+            let names = std::mem::take(&mut self.names);
+            match self.discover_at(&names) {
+                Some(found) => {
+                    let ready = self.files.look(&found, now);
+                    self.add(ready);
+                }
+                None => self.look_at_everything(now),
+            }
         }
+        let ripe: Vec<FileId> =
+            self.held.extract_if(.., |_, until| *until <= now).map(|(id, _)| id).collect();
+        self.add(ripe);
         if now >= self.poll {
             self.poll = now + POLL;
-            if self.watch.is_complete() {
-                self.add(self.files.leaving().collect::<Vec<_>>());
-            } else {
-                self.add(self.files.all().collect::<Vec<_>>());
+            let ready = self.files.seek_again(now);
+            self.add(ready);
+            self.add(self.files.unheard().collect::<Vec<_>>());
+            if !self.watch.is_complete() {
                 self.due = self.due.min(self.poll);
             }
         }
-        self.metrics.set(Metric::LagBytes, self.files.behind());
-        self.metrics.set(Metric::OpenFiles, self.files.len() as u64);
+        let unread = self.files.unread();
+        self.metrics.set(Metric::LagBytes, unread.behind);
+        self.metrics.set(Metric::BacklogBytes, unread.backlog);
+        self.metrics.set(Metric::BacklogFiles, unread.backlog_files);
+        self.metrics.set(Metric::OpenFiles, self.files.open_files() as u64);
     }
 
-    /// The next bytes of the next file that has any, at least one line of them. What of them is dealt with is said
+    fn look_at_everything(&mut self, now: Instant) {
+        (self.looked, self.due) = (now, now + self.settings.rescan);
+        self.names.clear();
+        let found = self.discover();
+        let ready = self.files.look(&found, now);
+        self.add(ready);
+    }
+
+    /// Notes what was heard.
+    fn listen(&mut self, now: Instant) {
+        let hints = self.watch.hints(now);
+        for path in hints.grown {
+            match self.files.by_path(&path) {
+                Some(id) => self.add([id]),
+                // A file that was renamed a moment ago speaks under a name that is not known yet.
+                None if self.settings.pattern.matches(&path) => drop(self.names.insert(path)),
+                None => {}
+            }
+        }
+        self.names.extend(hints.changed);
+        if hints.everything || self.names.len() > watch::HINTS {
+            self.due = self.due.min(self.looked + POLL);
+        }
+    }
+
+    /// The next bytes of the next file that has any, at least one record of them. What of them is dealt with is said
     /// by [`Source::advance`]; the rest comes again. Every change so far is given to `tell` before: a file is known
     /// before its first byte comes.
     pub fn read(&mut self, now: Instant, tell: impl FnMut(Change)) -> Option<Chunk<'_>> {
         let found = self.fill(now);
         self.files.changes().into_iter().for_each(tell);
-        found.map(|(id, mark, extent)| self.block.chunk(id, mark, &extent))
+        found.map(|(id, mark, extent)| self.block.chunk(id, mark, &extent, &self.settings.layout))
     }
 
     /// Reads the next bytes of the next file that has any into the block.
@@ -232,6 +307,10 @@ impl Source {
                     let mark = self.files.mark(id, &self.block, &extent)?;
                     return Some((id, mark, extent));
                 }
+                Read::Held(_) => {
+                    self.hold(id);
+                    self.ready.remove(id);
+                }
                 Read::Nuls(position) => self.files.skip(id, position, now),
                 Read::End => {
                     self.files.at_end(id, now);
@@ -250,6 +329,19 @@ impl Source {
     /// Everything of `file` before `position` is split; `now` it grew.
     pub fn advance(&mut self, file: FileId, position: Position, now: Instant) {
         self.files.advance(file, position, now);
+        self.hold(file);
+    }
+
+    /// The footer of `file` begins at `footer`: what follows comes as [`Part::Rest`], also what is yet to be written.
+    pub fn end_records(&mut self, file: FileId, footer: Offset) {
+        self.files.end_records(file, footer);
+    }
+
+    /// Looks at a file again when its last record counts as whole, if one is left.
+    fn hold(&mut self, id: FileId) {
+        if let Some(closes) = self.files.closes(id) {
+            self.held.insert(id, closes);
+        }
     }
 
     /// Not all of what was read of `file` could be dealt with: it comes again.
@@ -268,9 +360,11 @@ impl Source {
 
     /// Waits until there is something to look at, at most until `deadline`.
     pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
-        let unheard = !self.watch.is_complete() || self.files.leaving().next().is_some();
+        let unheard =
+            !self.watch.is_complete() || self.files.unheard().next().is_some() || self.files.is_seeking();
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
-        let until = deadline.map_or(next, |deadline| deadline.min(next));
+        let next = if self.names.is_empty() { next } else { next.min(self.looked + LOOKS_APART) };
+        let until = self.held.values().copied().chain(deadline).fold(next, Instant::min);
         self.watch.bell.wait(until.saturating_duration_since(now), GATHER);
     }
 }

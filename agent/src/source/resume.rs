@@ -3,15 +3,17 @@
 //! Everything that is there is taken up before the first byte is read; from then on `files` keeps watch over it. (G2)
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::backlog::Resumed;
 use super::discover::Found;
-use super::evidence;
+use super::evidence::{self, Opened};
 use super::files::Files;
 use super::search;
+use super::sights::Sights;
 use super::{InitialPosition, Resume};
 use crate::metrics::Metric;
 use crate::position::{FileId, Generation, Position};
@@ -23,8 +25,12 @@ impl Files {
         match resume {
             Resume::FirstStart => found.files.iter().for_each(|path| self.begin(path, now)),
             Resume::From(known) => {
-                let resumed: Vec<Resumed<'_>> =
-                    known.iter().map(|known| Resumed { known, at: self.resume(known, found, now) }).collect();
+                let (disk, pattern) = (Arc::clone(&self.disk), self.settings.pattern.clone());
+                let mut sights = Sights::new(&*disk, pattern.literal_prefix(), &found.files);
+                let resumed = known.iter();
+                let resumed: Vec<Resumed<'_>> = resumed
+                    .map(|known| Resumed { known, at: self.resume(known, &mut sights, now) })
+                    .collect();
                 self.look(found, now);
                 self.catch_up(&resumed, now);
             }
@@ -48,45 +54,30 @@ impl Files {
         };
         match position {
             Ok(position) => {
-                self.table.admit(path, opened, position, None, now);
+                self.admit(path, opened, position, None, now);
             }
             Err(error) => self.refuse(path, &error),
         }
     }
 
     /// Finds a file of the last run again, and goes on in it; says where it is.
-    fn resume(&mut self, known: &Generation, found: &Found, now: Instant) -> Option<PathBuf> {
+    fn resume(&mut self, known: &Generation, sights: &mut Sights<'_>, now: Instant) -> Option<PathBuf> {
         let (path, position) = (&known.path, known.position);
         let offset = position.offset.to_raw();
-        let unread = known.size.saturating_sub(offset);
-        match search::find(&*self.disk, known, &found.files, self.settings.pattern.literal_prefix()) {
-            search::Outcome::Same(at, opened) => match self.known(&opened.stat) {
-                // Two files of the last run are one now, its copy: it is read from where the less read one was.
-                // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
-                Some(id) => {
-                    let is_inode = opened.identity.inode == known.identity.inode;
-                    self.table.edit(id, |tailed| {
-                        if position.offset < tailed.position().offset {
-                            tailed.cursor.advance(position);
-                        }
-                        tailed.mark = known.mark.filter(|_| is_inode).unwrap_or(tailed.mark);
-                    });
-                    self.table.tell(id);
-                    return Some(at);
-                }
-                None => {
-                    self.tell_cut(&at, known.size, opened.stat.size);
-                    let id = self.table.admit(&at, *opened, position, known.mark, now);
-                    info!(file = %at.display(), file_id = id.to_raw(), offset, "goes on in file");
-                    let in_reach = self.settings.pattern.matches(&at);
-                    self.table.edit(id, |tailed| tailed.in_reach = in_reach);
-                    if at != *path {
-                        self.mark_leaving(id, now);
-                    }
-                    self.table.edit(id, |tailed| tailed.leaving |= known.leaving);
-                    return Some(at);
-                }
-            },
+        let unread = known.unread();
+        match search::find(&*self.disk, known, sights, self.settings.pattern.literal_prefix()) {
+            search::Outcome::Same(at, opened) => {
+                self.go_on(known, &at, *opened, now);
+                return Some(at);
+            }
+            search::Outcome::Unfinished(unfinished) => {
+                let at = unfinished.path.clone();
+                info!(file = %at.display(), from = %path.display(), offset,
+                      "file is compressed; waits until its archive can be read");
+                self.table.remember(known.clone());
+                self.await_archive(known.clone(), unfinished, now);
+                return Some(at);
+            }
             search::Outcome::Altered(altered) => {
                 self.tell_altered(path, altered, unread, offset);
                 self.table.remember(known.clone());
@@ -96,12 +87,44 @@ impl Files {
                 self.table.remember(known.clone());
             }
             search::Outcome::Gone if unread > 0 => {
+                self.table.remember(known.clone());
                 self.metrics.add(Metric::BytesLost, unread);
                 error!(file = %path.display(), offset, bytes = unread,
                        "file is gone, and what was not read of it is lost");
             }
-            search::Outcome::Gone => info!(file = %path.display(), offset, "file is gone, read to its end"),
+            search::Outcome::Gone => {
+                self.table.remember(known.clone());
+                info!(file = %path.display(), offset, "file is gone, read to its end");
+            }
         }
         None
+    }
+    /// Goes on in a file of an earlier time, which is at `at` now.
+    pub(super) fn go_on(&mut self, known: &Generation, at: &Path, opened: Opened, now: Instant) -> FileId {
+        let position = known.position;
+        if let Some(id) = self.known(&opened.stat) {
+            // Two files of the last run are one now, its copy: it is read from where the less read one was.
+            // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
+            let is_inode = opened.identity.inode == known.identity.inode;
+            self.table.edit(id, |tailed| {
+                if position.offset < tailed.position().offset {
+                    tailed.cursor.advance(position);
+                }
+                tailed.mark = known.mark.filter(|_| is_inode).unwrap_or(tailed.mark);
+            });
+            self.table.tell(id);
+            return id;
+        }
+        self.tell_cut(at, known.size, opened.stat.size);
+        let id = self.admit(at, opened, position, known.mark, now);
+        self.table.set_footer(id, known.footer);
+        info!(file = %at.display(), file_id = id.to_raw(), offset = position.offset.to_raw(), "goes on in file");
+        let in_reach = self.settings.pattern.matches(at);
+        self.table.edit(id, |tailed| tailed.in_reach = in_reach);
+        if at != known.path {
+            self.mark_leaving(id, now);
+        }
+        self.table.edit(id, |tailed| tailed.leaving |= known.leaving);
+        id
     }
 }

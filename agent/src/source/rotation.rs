@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::discover::plain_name;
+use super::pattern::plain_name;
 
 /// What stands between a log's name and the number or date of a rotation.
 const SEPARATORS: &[u8] = b".-_";

@@ -1,18 +1,22 @@
 //! Where a file of the last run, or what a truncation took away, is now.
 //!
 //! Looks in the directory where the file was last seen, at every regular file, whether the pattern leads there or
-//! not: with an exact name, `access_log.1` is outside it. Proofs decide, not names.
+//! not: with an exact name, `access_log.1` is outside it. Then it looks into archives. Proofs decide, not names.
 
 use std::io;
+use std::iter::{once, once_with};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::discover::is_compressed;
-use super::disk::{Content, Disk, Kind};
+use super::archive::Unfinished;
+use super::beside;
+use super::disk::{Content, Disk, Stat};
 use super::evidence::{self, OpenError, Opened};
-use super::identity::{Change, Evidence, Inode, Original, Verdict, judge};
+use super::identity::{Change, Evidence, Inode, Original, Proof, Verdict, judge};
+use super::pattern::is_compressed;
+use super::sights::Sights;
 use super::table::Table;
-use crate::position::{FileId, Generation, Head, Mark, Position};
+use crate::position::{FileId, Generation, Head, Mark, Offset, Position};
 
 /// What became of a file of the last run.
 #[derive(Debug)]
@@ -23,61 +27,129 @@ pub(crate) enum Outcome {
     Altered(Change),
     /// Something is where it was last seen, but cannot be looked at.
     Unreadable(OpenError),
+    /// An archive that may hold it is not whole, or not yet.
+    Unfinished(Box<Unfinished>),
     /// Nowhere.
     Gone,
 }
 
-/// Finds `known` among `found` and beside its last path.
-pub(crate) fn find(disk: &dyn Disk, known: &Generation, found: &[PathBuf], reach: &Path) -> Outcome {
+/// Finds `known` at its last path, or among `sights`.
+pub(crate) fn find(disk: &dyn Disk, known: &Generation, sights: &mut Sights<'_>, reach: &Path) -> Outcome {
     let mut altered = None;
     let mut copy = None;
     let mut unreadable = None;
+    let mut unfinished = None;
     // Its last path first: most files have not moved.
-    let beside = std::iter::once_with(|| neighbours(disk, &known.path)).flatten();
-    let candidates = std::iter::once(known.path.clone()).chain(found.iter().cloned()).chain(beside);
-    for path in candidates {
-        let opened = match evidence::open(disk, &path, reach) {
-            Ok(opened) => opened,
+    let others = once_with(|| sights.of(known)).flatten();
+    for path in once(known.path.clone()).chain(others) {
+        if copy.is_some() && is_compressed(path.as_os_str()) {
+            break;
+        }
+        let opened = match evidence::open_if(disk, &path, reach, known.identity.head) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => continue,
+            Err(OpenError::Unfinished(archive)) if may_hold(&archive, known) => {
+                unfinished = unfinished.or(Some(archive));
+                continue;
+            }
             Err(error) => {
-                if path == known.path && !error.is_absence() {
+                let is_inode =
+                    |stat: Stat| (stat.device, stat.inode) == (known.identity.device, known.identity.inode);
+                if !error.is_absence() && (path == known.path || disk.stat(&path).is_ok_and(is_inode)) {
                     unreadable = Some(error);
                 }
                 continue;
             }
         };
-        let Ok(evidence) = evidence::beside(&opened, &known.identity, &known.position, Original::Gone) else {
+        // Of an empty file only its birth tells whether its number was used again.
+        if known.identity.head.len == 0 && known.mark.is_some_and(|mark| mark.place != opened.place()) {
             continue;
-        };
+        }
+        let Ok(evidence) = evidence_of(&path, &opened, known) else { continue };
         match judge(&evidence) {
             Verdict::Same => return Outcome::Same(path, Box::new(opened)),
             Verdict::Changed(change) => altered = Some(change),
             Verdict::Copy => copy = copy.or(Some((path, opened))),
+            // Of a file that is too short to be proved, the archive that its name and time lead to is it.
+            Verdict::Unclear | Verdict::Unrelated if is_archive_of(&path, &opened, known, &evidence) => {
+                copy = copy.or(Some((path, opened)));
+            }
             Verdict::CopyBeside | Verdict::Unclear | Verdict::Unrelated => {}
         }
     }
-    match (copy, altered, unreadable) {
-        (Some((path, opened)), _, _) => Outcome::Same(path, Box::new(opened)),
-        (None, Some(change), _) => Outcome::Altered(change),
-        (None, None, Some(error)) => Outcome::Unreadable(error),
-        (None, None, None) => Outcome::Gone,
+    match (copy, unfinished, altered, unreadable) {
+        (Some((path, opened)), _, _, _) => Outcome::Same(path, Box::new(opened)),
+        (None, Some(unfinished), _, _) => Outcome::Unfinished(unfinished),
+        (None, None, Some(change), _) => Outcome::Altered(change),
+        (None, None, None, Some(error)) => Outcome::Unreadable(error),
+        (None, None, None, None) => Outcome::Gone,
     }
 }
 
+/// Whether an archive that cannot be read may hold `known`: it begins like it, or, where that cannot be seen, its name and
+/// time say so.
+fn may_hold(archive: &Unfinished, known: &Generation) -> bool {
+    let head = known.identity.head;
+    let begins = head.len > 0 && archive.readable >= u64::from(head.len);
+    begins || archive.path == known.path || beside::may_become(known, &archive.path, &archive.stat)
+}
+
+/// Whether nothing speaks against an archive's being that of `known`, which has a short head.
+fn is_archive_of(path: &Path, archive: &Opened, known: &Generation, evidence: &Evidence) -> bool {
+    let agrees = evidence.head == Proof::Part
+        && evidence.reaches
+        && (!evidence.begun || evidence.tail != Proof::Fails);
+    agrees
+        && is_compressed(path.as_os_str())
+        && archive.stat.size >= known.size
+        && beside::may_become(known, path, &archive.stat)
+}
+
+/// What the file at `path` shows beside `known`, whose inode is gone or holds something else.
+fn evidence_of(path: &Path, opened: &Opened, known: &Generation) -> io::Result<Evidence> {
+    let evidence = evidence::beside(opened, &known.identity, &known.position, Original::Gone)?;
+    // A file and its archive have two inodes; equal numbers are chance.
+    let is_one_kind = is_compressed(path.as_os_str()) == is_compressed(known.path.as_os_str());
+    Ok(if is_one_kind { evidence } else { Evidence { inode: Inode::Other, ..evidence } })
+}
+
 /// Finds the copy of `known`, which was truncated or rewritten itself, among the files that are not in `table`.
+///
+/// # Errors
+/// If there is none but perhaps in an archive that is not whole, or not yet.
 pub(super) fn find_copy(
     disk: &dyn Disk,
     known: &Generation,
     reach: &Path,
     table: &Table,
-) -> Option<(PathBuf, Opened)> {
-    neighbours(disk, &known.path).into_iter().find_map(|path| {
-        let opened = evidence::open(disk, &path, reach).ok()?;
-        if table.by_inode(opened.stat.device, opened.stat.inode).is_some() {
-            return None;
+) -> Result<Option<(PathBuf, Opened)>, Box<Unfinished>> {
+    let mut unfinished = None;
+    // Most of a directory's files are known, and cost no opening.
+    let is_known = |stat: Stat| table.by_inode(stat.device, stat.inode).is_some();
+    let archives = once_with(|| {
+        let mut archives = beside::archives(disk, &known.path);
+        archives.retain(|(_, stat)| !is_known(*stat));
+        beside::likely(known, archives.iter())
+    });
+    for path in beside::plain_files(disk, &known.path).into_iter().chain(archives.flatten()) {
+        if disk.stat(&path).is_ok_and(is_known) {
+            continue;
         }
-        let evidence = evidence::beside(&opened, &known.identity, &known.position, Original::Gone).ok()?;
-        (judge(&evidence) == Verdict::Copy).then_some((path, opened))
-    })
+        let opened = match evidence::open_if(disk, &path, reach, known.identity.head) {
+            Ok(Some(opened)) => opened,
+            Err(OpenError::Unfinished(archive)) if may_hold(&archive, known) => {
+                unfinished = unfinished.or(Some(archive));
+                continue;
+            }
+            Ok(None) | Err(_) => continue,
+        };
+        if !is_known(opened.stat)
+            && evidence_of(&path, &opened, known).is_ok_and(|evidence| judge(&evidence) == Verdict::Copy)
+        {
+            return Ok(Some((path, opened)));
+        }
+    }
+    unfinished.map_or(Ok(None), Err)
 }
 
 /// Where the bytes of a file come from whose inode is unknown.
@@ -87,8 +159,8 @@ pub(crate) enum Origin {
     None,
     /// From this open file, which does not hold them itself any more and was read up to here.
     Copied(FileId, Position),
-    /// From a file that was removed; up to here it is read, and it goes on under this mark.
-    Remembered(Position, Option<Mark>),
+    /// From a file that was removed; up to here it is read, it goes on under this mark, and its footer begins there.
+    Remembered(Position, Option<Mark>, Option<Offset>),
     /// From a file that is still whole: nothing is to be read of a copy.
     Beside,
     /// Perhaps from a file that is known; it is too short to tell.
@@ -98,29 +170,34 @@ pub(crate) enum Origin {
 /// Finds which of the files that are known `opened` is a copy of.
 pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
     let mut origin = Origin::None;
-    for (id, tailed) in table.iter() {
+    let mut beginning = [0; Head::BYTES];
+    let beginning = evidence::read_beginning(&*opened.file, &mut beginning)?;
+    let alike = table.index().beginning(beginning).into_iter();
+    for (id, tailed) in alike.filter_map(|id| Some((id, table.get(id)?))) {
         let position = tailed.position();
-        if !may_be_copy(opened, &tailed.identity.head) {
+        // What cannot be read proves nothing, and must not hold up what can be.
+        let Ok(is_whole) = evidence::still_holds(&tailed.file, tailed.identity.head, &position) else {
+            origin = if matches!(origin, Origin::None) { Origin::Unclear } else { origin };
             continue;
-        }
-        let is_whole = evidence::still_holds(&*tailed.file, tailed.identity.head, &position)?;
+        };
         let stat = tailed.file.stat()?;
         let is_removed = stat.links == 0;
-        let is_moved = is_removed
-            && is_whole
-            && evidence::end_within(&*tailed.file, stat.size, &*opened.file)?.is_some();
-        let end = evidence::end_within(&*opened.file, opened.stat.size, &*tailed.file)?;
+        let is_moved =
+            is_removed && is_whole && evidence::end_within(&tailed.file, stat.size, &*opened.file)?.is_some();
+        let end = evidence::end_within(&*opened.file, opened.stat.size, &tailed.file)?;
         if is_whole && let Some(end) = end {
             return Ok(match (is_removed, is_moved) {
                 (_, true) => Origin::Copied(id, position),
                 // More was written to it after it was copied: it is read to its end, and its copy from where that ends,
                 // which is not the place of what follows in the original.
-                (true, false) => Origin::Remembered(end, None),
+                (true, false) => Origin::Remembered(end, None, tailed.footer),
                 (false, false) => Origin::Beside,
             });
         }
         let original = if is_whole && !is_moved { Original::Whole } else { Original::Gone };
-        match judge(&evidence::beside(opened, &tailed.identity, &position, original)?) {
+        // While the agent runs, no device gets another number: the same inode number on two devices is two files.
+        let evidence = evidence::beside(opened, &tailed.identity, &position, original)?;
+        match judge(&Evidence { inode: Inode::Other, ..evidence }) {
             Verdict::Copy => origin = Origin::Copied(id, position),
             // A copy that is more than its original holds what the original does not.
             Verdict::Unclear | Verdict::CopyBeside if matches!(origin, Origin::None) => {
@@ -140,7 +217,7 @@ pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
         // An inode is used again after a file's end, so that its number proves nothing.
         let evidence = evidence::beside(opened, &past.identity, &past.position, Original::Gone)?;
         match judge(&Evidence { inode: Inode::Other, ..evidence }) {
-            Verdict::Copy => origin = Origin::Remembered(past.position, past.mark),
+            Verdict::Copy => origin = Origin::Remembered(past.position, past.mark, past.footer),
             Verdict::Unclear => origin = Origin::Unclear,
             Verdict::CopyBeside | Verdict::Same | Verdict::Changed(_) | Verdict::Unrelated => {}
         }
@@ -158,17 +235,4 @@ pub(super) fn compare(file: &Arc<dyn Content>, known: &Generation) -> io::Result
 fn may_be_copy(found: &Opened, known: &Head) -> bool {
     let head = &found.identity.head;
     known.len > 0 && (head == known || (!known.is_whole() && head.len >= known.len))
-}
-
-/// The other plain files of a file's directory. Compressed ones hold other bytes than they stand for.
-fn neighbours(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
-    let Some(directory) = path.parent() else { return Vec::new() };
-    let Ok(entries) = disk.list(directory) else { return Vec::new() };
-    let files = entries.into_iter().filter_map(Result::ok).filter(|(_, kind)| *kind == Kind::File);
-    let mut paths: Vec<PathBuf> = files
-        .map(|(name, _)| directory.join(name))
-        .filter(|other| other != path && !is_compressed(other.as_os_str()))
-        .collect();
-    paths.sort_unstable();
-    paths
 }

@@ -1,17 +1,19 @@
-//! The open files of one flow, by name, by inode and in order, with the sum of what is unread.
+//! The files of one flow that are read, by name, by inode and in order, with the sum of what is unread.
 //!
 //! Only keeps them together: what a name or an inode means is decided in `files`. Whatever changes here that matters
 //! after a crash is given out as a [`Change`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::Change;
-use super::disk::Content;
+use super::discover::Scope;
 use super::evidence::{self, Opened};
+use super::held::{Door, Held};
+use super::index::{Index, Traits, Unread};
 use super::mark;
 use super::tail::Cursor;
 use crate::position::{FileId, Generation, Head, Identity, Mark, Offset, Position, Span, Tail};
@@ -20,12 +22,16 @@ use crate::position::{FileId, Generation, Head, Identity, Mark, Offset, Position
 /// each new file.
 const REMEMBERED: usize = 256;
 
-/// One file that is open.
+/// One file that is read.
 #[derive(Debug)]
 pub(super) struct Tailed {
-    pub(super) file: Arc<dyn Content>,
+    pub(super) file: Held,
     pub(super) identity: Identity,
     pub(super) mark: Mark,
+    /// Where its footer begins, once that is found.
+    pub(super) footer: Option<Offset>,
+    /// Whether it is read beyond its header, which is not to be counted again then.
+    pub(super) beyond_header: bool,
     /// The checksum of its very first bytes: they stay when it is cut in the middle of its head.
     pub(super) first: Head,
     pub(super) path: PathBuf,
@@ -33,6 +39,8 @@ pub(super) struct Tailed {
     /// Its size when it last held what was known of it.
     pub(super) size: u64,
     pub(super) modified: i64,
+    /// Whether other names lead to it as well.
+    pub(super) linked: bool,
     /// Whether its name was taken from it: it is renamed, removed or replaced, and will come to an end.
     pub(super) leaving: bool,
     /// Whether a newer file of its log was there at the start.
@@ -56,6 +64,21 @@ impl Tailed {
         self.size.saturating_sub(self.cursor.position.offset.to_raw())
     }
 
+    /// Whether newer lines of its log are in another file.
+    pub(super) fn is_backlog(&self) -> bool {
+        self.leaving || self.superseded
+    }
+
+    fn traits(&self) -> Traits {
+        Traits {
+            head: self.identity.head,
+            place: self.mark.place,
+            is_unheard: self.linked || (self.leaving && !self.finished),
+            is_open: self.file.is_open(),
+            unread: Unread::of(self.behind(), self.is_backlog()),
+        }
+    }
+
     /// What is to be remembered of it.
     pub(super) fn generation(&self, file: FileId) -> Generation {
         Generation {
@@ -63,6 +86,7 @@ impl Tailed {
             identity: self.identity,
             mark: Some(self.mark),
             leaving: self.leaving,
+            footer: self.footer,
             path: self.path.clone(),
             position: self.cursor.position,
             size: self.size,
@@ -71,30 +95,32 @@ impl Tailed {
     }
 }
 
-/// The open files.
+/// The files that are read.
 #[derive(Debug)]
 pub(super) struct Table {
+    door: Arc<Door>,
     files: BTreeMap<FileId, Tailed>,
+    index: Index,
     by_inode: BTreeMap<(u64, u64), FileId>,
     by_path: BTreeMap<PathBuf, FileId>,
     next: FileId,
     changes: Vec<Change>,
-    /// What is not open any more, the latest last: its copy may still appear, or it may come back.
+    /// What is not read any more, the latest last: its copy may still appear, or it may come back.
     past: VecDeque<Generation>,
-    /// The sum of what is not read yet.
-    behind: u64,
 }
 
 impl Table {
-    pub(super) fn new() -> Table {
+    /// An empty table of files that are opened through `door`.
+    pub(super) fn new(door: Door) -> Table {
         Table {
+            door: Arc::new(door),
             files: BTreeMap::new(),
+            index: Index::default(),
             by_inode: BTreeMap::new(),
             by_path: BTreeMap::new(),
             next: FileId::FIRST,
             changes: Vec::new(),
             past: VecDeque::new(),
-            behind: 0,
         }
     }
 
@@ -102,12 +128,8 @@ impl Table {
         std::mem::take(&mut self.changes)
     }
 
-    pub(super) fn behind(&self) -> u64 {
-        self.behind
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.files.len()
+    pub(super) fn index(&self) -> &Index {
+        &self.index
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (FileId, &Tailed)> {
@@ -120,6 +142,15 @@ impl Table {
 
     pub(super) fn by_path(&self, path: &Path) -> Option<FileId> {
         self.by_path.get(path).copied()
+    }
+
+    /// The files that are lost if a look over `scope` does not meet them.
+    pub(super) fn within(&self, scope: &Scope) -> BTreeSet<FileId> {
+        match scope {
+            // Some have names that lead to others by now.
+            Scope::Everything => self.files.keys().copied().collect(),
+            Scope::Names(_) => scope.of(&self.by_path).map(|(_, id)| *id).collect(),
+        }
     }
 
     pub(super) fn by_inode(&self, device: u64, inode: u64) -> Option<FileId> {
@@ -138,27 +169,32 @@ impl Table {
     ) -> FileId {
         let id = self.next;
         self.next = id.next();
+        let place = opened.place();
         let Opened { file, stat, identity } = opened;
-        let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| {
-            let place = mark::place(identity.device, identity.inode, stat.born);
-            Mark { place, turn: mark::turn(place, self.marked().map(|(mark, _)| mark)), first: None }
+        let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| Mark {
+            place,
+            turn: mark::turn(place, self.marked(place).map(|(mark, _)| mark)),
+            first: None,
         });
         let tailed = Tailed {
             first: evidence::read_head(&*file, Tail::BYTES).unwrap_or_default(),
-            file,
+            file: Held::open(&self.door, path, &stat, file),
             identity,
             mark,
+            footer: None,
+            beyond_header: false,
             path: path.to_owned(),
             cursor: Cursor::at(position),
             size: stat.size,
             modified: stat.modified,
+            linked: stat.links > 1,
             leaving: false,
             superseded: false,
             in_reach: true,
             finished: false,
             active: now,
         };
-        self.behind += tailed.behind();
+        self.index.add(id, tailed.traits());
         self.by_inode.insert((identity.device, identity.inode), id);
         self.by_path.insert(path.to_owned(), id);
         self.files.insert(id, tailed);
@@ -166,43 +202,55 @@ impl Table {
         id
     }
 
-    /// The mark of a file of which `bytes`, from `offset` on, were read; if they are the first, they complete it.
+    /// The mark of a file of which `bytes`, from `offset` on, were read; if they are the first behind its header, they
+    /// complete it.
     pub(super) fn mark(&mut self, id: FileId, offset: Offset, bytes: &[u8]) -> Option<Mark> {
         let mark = self.files.get(&id)?.mark;
-        if mark.first.is_some() {
+        if mark.first.is_some() || bytes.is_empty() {
             return Some(mark);
         }
         let first = Some(mark::first(offset, bytes));
         // One that begins like a known one was cut, or has a heading. Counting alone may come upon a number that an agent
         // used which was killed.
-        let is_known = |(other, _): (Mark, Position)| (other.place, other.first) == (mark.place, first);
-        let turn = if self.marked().any(is_known) { fastrand::u32(..) } else { mark.turn };
+        let is_known = |(other, _): (Mark, Position)| other.first == first;
+        let turn = if self.marked(mark.place).any(is_known) { fastrand::u32(..) } else { mark.turn };
         let mark = Mark { turn, first, ..mark };
         self.edit(id, |tailed| tailed.mark = mark);
         self.tell(id);
         Some(mark)
     }
 
+    /// Notes where the footer of a file begins, if that is known.
+    pub(super) fn set_footer(&mut self, id: FileId, footer: Option<Offset>) {
+        if footer.is_some() {
+            self.edit(id, |tailed| tailed.footer = footer);
+            self.tell(id);
+        }
+    }
+
     /// Whether lines behind `position` were read under `mark`, which another file had then.
     fn is_read_beyond(&self, mark: Mark, position: Position) -> bool {
-        self.marked().any(|(other, read)| {
-            (other.place, other.turn) == (mark.place, mark.turn) && read.offset > position.offset
-        })
+        self.marked(mark.place).any(|(other, read)| other.turn == mark.turn && read.offset > position.offset)
     }
 
-    /// The marks that are known, each with how far was read under it.
-    fn marked(&self) -> impl Iterator<Item = (Mark, Position)> {
-        let open = self.files.values().map(|tailed| (tailed.mark, tailed.position()));
+    /// The marks of `place` that are known, each with how far was read under it.
+    fn marked(&self, place: u64) -> impl Iterator<Item = (Mark, Position)> {
+        let here = self.index.at_place(place).filter_map(|id| self.files.get(&id));
+        let here = here.map(|tailed| (tailed.mark, tailed.position()));
         let past = self.past.iter().filter_map(|past| Some((past.mark?, past.position)));
-        open.chain(past)
+        here.chain(past.filter(move |(mark, _)| mark.place == place))
     }
 
-    /// Changes a file, and keeps the sum of what is behind right.
+    /// Changes a file, and keeps the indexes right.
     pub(super) fn edit<T>(&mut self, id: FileId, change: impl FnOnce(&mut Tailed) -> T) -> Option<T> {
         let tailed = self.files.get_mut(&id)?;
-        let before = tailed.behind();
+        let before = tailed.traits();
         let result = change(tailed);
-        self.behind = self.behind - before + tailed.behind();
+        let after = tailed.traits();
+        if after != before {
+            self.index.remove(id, before);
+            self.index.add(id, after);
+        }
         Some(result)
     }
 
@@ -210,6 +258,7 @@ impl Table {
     pub(super) fn rename(&mut self, id: FileId, path: &Path) {
         if let Some(tailed) = self.files.get_mut(&id) {
             let before = std::mem::replace(&mut tailed.path, path.to_owned());
+            tailed.file.is_now_at(path);
             if self.by_path.get(&before) == Some(&id) {
                 self.by_path.remove(&before);
             }
@@ -223,15 +272,28 @@ impl Table {
         self.changes.extend(self.files.get(&id).map(|tailed| Change::Known(tailed.generation(id))));
     }
 
+    /// Gives out a file that is not open, so that it is not forgotten; gives its name.
+    pub(super) fn keep(&mut self, known: &Generation) -> FileId {
+        let id = self.next;
+        self.next = id.next();
+        self.changes.push(Change::Known(Generation { file: id, ..known.clone() }));
+        id
+    }
+
+    /// Gives out that nothing more comes of a file that is not open.
+    pub(super) fn release(&mut self, id: FileId) {
+        self.changes.push(Change::Ended(id));
+    }
+
     /// Gives out that bytes hold no line.
     pub(super) fn tell_skipped(&mut self, span: Span) {
         self.changes.push(Change::Skipped(span));
     }
 
-    /// Closes a file.
+    /// Reads a file no more.
     pub(super) fn forget(&mut self, id: FileId) {
         let Some(tailed) = self.files.remove(&id) else { return };
-        self.behind -= tailed.behind();
+        self.index.remove(id, tailed.traits());
         let key = (tailed.identity.device, tailed.identity.inode);
         if self.by_inode.get(&key) == Some(&id) {
             self.by_inode.remove(&key);
@@ -243,7 +305,7 @@ impl Table {
         self.remember(tailed.generation(id));
     }
 
-    /// Keeps in mind how far a file is read that is not open.
+    /// Keeps in mind how far a file is read that is in the table no more.
     pub(super) fn remember(&mut self, past: Generation) {
         if self.past.len() == REMEMBERED {
             self.past.pop_front();
@@ -251,7 +313,14 @@ impl Table {
         self.past.push_back(past);
     }
 
-    /// What is not open any more, the latest first.
+    /// Keeps in mind no longer what `is_meant`; says how many that were.
+    pub(super) fn unremember(&mut self, is_meant: impl Fn(&Generation) -> bool) -> usize {
+        let before = self.past.len();
+        self.past.retain(|past| !is_meant(past));
+        before - self.past.len()
+    }
+
+    /// What is not read any more, the latest first.
     pub(super) fn past(&self) -> impl Iterator<Item = &Generation> {
         self.past.iter().rev()
     }

@@ -1,18 +1,35 @@
-//! Step 2: cuts the bytes of one file into lines. Pure: no clock, no disk, no logging.
+//! Step 2: cuts the bytes of one file into lines, or into the groups of lines that become one record. Pure: no clock, no
+//! disk, no logging.
 //!
-//! Does not know what a line means, nor that files rotate. A line that has not ended yet is not given out, however
-//! long ago it was begun: its bytes are left in the chunk and read again with its newline.
+//! Does not know what a line means, nor that files rotate. What has not ended yet is not given out, however long ago it
+//! was begun: its bytes are left in the chunk and read again with what ends it. Every byte before that belongs to one
+//! line, also those that are no records: of the header, and from the footer on.
 
-use memchr::memchr;
+use crate::layout::{End, Layout, newlines};
+use crate::source::{Chunk, Part};
 
-use crate::source::Chunk;
-
-/// One line, its newline included where it has one.
+/// One line, its newline included where it has one; or all the lines of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
     bytes: &'a [u8],
     /// How far into its chunk the line ends. What lies before is this line and its predecessors.
     end: usize,
+    /// How many lines it is. Never 0.
+    lines: u64,
+    role: Role,
+}
+
+/// What a line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is to be a record.
+    Record,
+    /// It stands at the beginning of its file, and is left out.
+    Header,
+    /// It matches the footer: it is left out, and everything behind it comes as [`Role::Rest`] when it is read again.
+    Footer,
+    /// It stands behind the footer, and is left out.
+    Rest,
 }
 
 impl<'a> Line<'a> {
@@ -28,38 +45,83 @@ impl<'a> Line<'a> {
         self.end
     }
 
+    /// How many lines of the file it is.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// A line that did not come from a file: of `kinetail parse`, and of tests.
     #[must_use]
     pub fn alone(bytes: &'a [u8]) -> Line<'a> {
-        Line { bytes, end: bytes.len() }
+        Line { bytes, end: bytes.len(), lines: 1, role: Role::Record }
     }
 }
 
 /// The whole lines of a chunk, in order.
 #[derive(Clone, Debug)]
 pub struct Lines<'a> {
+    chunk: Chunk<'a>,
+    layout: &'a Layout,
     bytes: &'a [u8],
-    last: bool,
+    /// What the next line belongs to; none behind a footer.
+    part: Option<Part>,
     end: usize,
 }
 
-/// Cuts `chunk` into lines. A last line without newline is one only if the chunk is its file's last.
+/// Cuts `chunk` into lines, or records of lines. The last one, whose end does not show, is one only if the chunk says so.
 #[must_use]
 pub fn split<'a>(chunk: &Chunk<'a>) -> Lines<'a> {
-    Lines { bytes: chunk.bytes(), last: chunk.is_last(), end: 0 }
+    let (layout, bytes, part) = (chunk.layout(), chunk.bytes(), Some(chunk.part()));
+    Lines { chunk: *chunk, layout, bytes, part, end: 0 }
 }
 
 impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
     fn next(&mut self) -> Option<Line<'a>> {
-        let rest = self.bytes.get(self.end..)?;
-        let len = match memchr(b'\n', rest) {
-            Some(newline) => newline + 1,
-            None if self.last && !rest.is_empty() => rest.len(),
-            None => return None,
+        let part = self.part?;
+        let rest = self.bytes.get(self.end..).filter(|rest| !rest.is_empty())?;
+        let pieces = part.pieces(self.layout);
+        let len = match pieces.first_end(rest) {
+            End::At(len) => len,
+            End::Beyond(_) if self.chunk.lines_cut().is_some() => rest.len(),
+            End::Beyond(_) if self.chunk.is_last() => pieces.first_end_of_all(rest),
+            End::Beyond(_) => return None,
         };
         self.end += len;
-        Some(Line { bytes: rest.get(..len)?, end: self.end })
+        let bytes = rest.get(..len)?;
+        let role = match part {
+            Part::Header { lines } => {
+                let left = lines.saturating_sub(1);
+                self.part = Some(if left == 0 { Part::Records } else { Part::Header { lines: left } });
+                Role::Header
+            }
+            Part::Records if self.layout.is_footer(bytes) => {
+                self.part = None;
+                Role::Footer
+            }
+            Part::Records => Role::Record,
+            Part::Rest => Role::Rest,
+        };
+        let lines = if pieces.idle().is_none() { 1 } else { self.count_lines(bytes) };
+        Some(Line { bytes, end: self.end, lines, role })
     }
 }
+
+impl Lines<'_> {
+    /// How many lines a record of several has that ends here.
+    fn count_lines(&self, record: &[u8]) -> u64 {
+        let begun = || u64::from(!record.ends_with(b"\n"));
+        newlines(record) + self.chunk.lines_cut().unwrap_or_else(begun)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ const WALLS: [Wall; 4] = [
         inside: &[
             "agent/src/config/raw",
             "agent/src/checkpoint/format",
+            "agent/src/control/message",
+            "agent/src/control/view",
             "lambda/src/event",
             "lambda/src/rows",
             "lambda/src/aside",
@@ -149,7 +151,9 @@ mod tests {
         check(
             "agent/src/position.rs",
             "#[derive(Clone, serde::Serialize)]\nstruct A;",
-            &["agent/src/position.rs:1: serde derives belong to config/raw and checkpoint/format"],
+            &[
+                "agent/src/position.rs:1: serde derives belong to config/raw and checkpoint/format and control/message and control/view",
+            ],
         );
         check("agent/src/position.rs", "#[derive(Clone)] struct A; impl Serialize for A {}", &[]);
     }

@@ -142,3 +142,20 @@ fn a_file_that_was_leaving_is_leaving_after_a_restart() {
     came.sort_unstable();
     assert_eq!(came, ["begun", "new\n"]);
 }
+
+#[test]
+fn a_file_whose_old_name_has_another_now_is_found_beside_that() {
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", "one\n")]);
+    stage.look();
+    stage.append("log", "two\n");
+    stage.rename("log", "log.1");
+    stage.append("log", "three\n");
+    stage.stop_and_start();
+    rotate(&mut stage, 1, "four\n");
+    stage.read_all();
+    stage.append("log.1", "five\n");
+    stage.came.clear();
+    stage.stop_and_start();
+    stage.read_all();
+    assert_eq!(stage.texts(), ["five\n"]);
+}

@@ -1,21 +1,24 @@
-//! A directory of real files, a source that reads them, and the books of what came out and what is safe.
+//! A directory of files, real or simulated, a source that reads them, and the books of what came out and what is safe.
 //!
 //! Time is a number that is added to; nothing here waits. What comes is held against the rules that need no model:
 //! no file speaks before it is known, and no byte is stepped over.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::{self, File, FileTimes, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Bell, Change, InitialPosition, Pattern, Resume, Settings, Share, Source, System, Watch};
+use super::super::{
+    Bell, Change, InitialPosition, LOOKS_APART, Pattern, Resume, Settings, Share, Source, Stat, System,
+};
+use super::ground::Ground;
+use super::simulated::Simulated;
+use crate::layout::Layout;
 use crate::metrics::{Metric, Metrics};
 use crate::position::{FileId, Generation, Mark, Offset, Position};
-use crate::split::split;
+use crate::split::{Role, split};
 
 const RESCAN: Duration = Duration::from_secs(2);
 pub(super) const GRACE: Duration = Duration::from_secs(3600);
@@ -30,56 +33,114 @@ pub(super) struct Came {
 }
 
 pub(super) struct Stage {
-    directory: tempfile::TempDir,
+    /// Removes the real files in the end.
+    directory: Option<tempfile::TempDir>,
+    root: PathBuf,
+    ground: Box<dyn Ground>,
     pub(super) settings: Settings,
     pub(super) metrics: Arc<Metrics>,
-    source: Source,
+    /// None while the agent is down.
+    source: Option<Source>,
     bell: Arc<Bell>,
-    now: Instant,
+    pub(super) now: Instant,
     /// A clock for times of modification, so that each write has its own.
-    tick: u64,
+    tick: i64,
     pub(super) came: Vec<Came>,
     pub(super) books: Books,
 }
 
 impl Stage {
-    /// A source that starts for the first time over `files`, which are `name` and text.
+    /// A source that starts for the first time over real `files`, which are `name` and text.
     pub(super) fn new(pattern: &str, initial_position: InitialPosition, files: &[(&str, &str)]) -> Stage {
+        Stage::with(Layout::default(), pattern, initial_position, files)
+    }
+
+    /// The same with files whose bytes fall into records by `layout`.
+    pub(super) fn with(
+        layout: Layout,
+        pattern: &str,
+        initial_position: InitialPosition,
+        files: &[(&str, &str)],
+    ) -> Stage {
+        Stage::changed(|settings| settings.layout = layout, pattern, initial_position, files)
+    }
+
+    /// The same with so many files open at once.
+    pub(super) fn with_open_files(
+        open_files: usize,
+        pattern: &str,
+        initial_position: InitialPosition,
+        files: &[(&str, &str)],
+    ) -> Stage {
+        Stage::changed(|settings| settings.open_files = open_files, pattern, initial_position, files)
+    }
+
+    fn changed(
+        change: impl FnOnce(&mut Settings),
+        pattern: &str,
+        initial_position: InitialPosition,
+        files: &[(&str, &str)],
+    ) -> Stage {
         let directory = tempfile::tempdir().unwrap();
-        let pattern = Pattern::parse(&format!("{}/{pattern}", directory.path().display())).unwrap();
-        let backlog_share = Share::of_hundred(50).unwrap();
-        let settings = Settings { pattern, initial_position, rescan: RESCAN, grace: GRACE, backlog_share };
-        let mut tick = 0;
-        for (name, text) in files {
-            tick += 1;
-            append_at(&directory.path().join(name), text, tick);
-        }
-        let metrics = Arc::<Metrics>::default();
-        let now = Instant::now();
-        let bell = Arc::<Bell>::default();
-        let source = start(&settings, Resume::FirstStart, &bell, &metrics, now);
-        let mut stage = Stage {
-            directory,
-            settings,
-            metrics,
-            source,
-            bell,
-            now,
-            tick,
-            came: Vec::new(),
-            books: Books::default(),
-        };
-        stage.hear();
+        let root = directory.path().to_owned();
+        let mut stage = Stage::set(pattern, initial_position, Box::new(System), &root);
+        stage.directory = Some(directory);
+        change(&mut stage.settings);
+        files.iter().for_each(|(name, text)| stage.append(name, text));
+        stage.restart_from(Resume::FirstStart);
         stage
     }
 
+    /// A source that starts for the first time over simulated files.
+    pub(super) fn simulated(pattern: &str, simulated: Simulated) -> Stage {
+        let mut stage = Stage::set(pattern, InitialPosition::Start, Box::new(simulated), Path::new("/"));
+        stage.restart_from(Resume::FirstStart);
+        stage
+    }
+
+    fn set(pattern: &str, initial_position: InitialPosition, ground: Box<dyn Ground>, root: &Path) -> Stage {
+        let pattern = Pattern::parse(root.join(pattern).to_str().unwrap()).unwrap();
+        let backlog_share = Share::of_hundred(50).unwrap();
+        let settings = Settings {
+            pattern,
+            initial_position,
+            rescan: RESCAN,
+            grace: GRACE,
+            backlog_share,
+            layout: Layout::default(),
+            open_files: usize::MAX,
+        };
+        Stage {
+            directory: None,
+            root: root.to_owned(),
+            ground,
+            settings,
+            metrics: Arc::default(),
+            source: None,
+            bell: Arc::default(),
+            now: Instant::now(),
+            tick: 1_700_000_000_000,
+            came: Vec::new(),
+            books: Books::default(),
+        }
+    }
+
+    /// The source, which the agent is up with.
+    pub(super) fn source(&mut self) -> &mut Source {
+        self.source.as_mut().unwrap()
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.root.join(name)
     }
 
     pub(super) fn append(&mut self, name: &str, text: &str) {
-        self.tick += 1;
-        append_at(&self.path(name), text, self.tick);
+        self.write(name, text.as_bytes());
+    }
+
+    pub(super) fn write(&mut self, name: &str, bytes: &[u8]) {
+        let time = self.tick();
+        self.ground.append(&self.path(name), bytes, time).unwrap();
     }
 
     /// Replaces what the file holds, under the same inode.
@@ -89,55 +150,105 @@ impl Stage {
     }
 
     pub(super) fn truncate(&mut self, name: &str, len: u64) {
-        self.tick += 1;
-        let file = OpenOptions::new().write(true).open(self.path(name)).unwrap();
-        file.set_len(len).unwrap();
-        stamp(&file, self.tick);
+        let time = self.tick();
+        self.ground.set_len(&self.path(name), len, time).unwrap();
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the files are those of a program that rotates its logs")]
     pub(super) fn rename(&self, from: &str, to: &str) {
-        fs::rename(self.path(from), self.path(to)).unwrap();
+        self.ground.rename(&self.path(from), &self.path(to)).unwrap();
     }
 
     pub(super) fn copy(&mut self, from: &str, to: &str) {
-        self.tick += 1;
-        fs::copy(self.path(from), self.path(to)).unwrap();
-        stamp(&OpenOptions::new().write(true).open(self.path(to)).unwrap(), self.tick);
+        let time = self.tick();
+        self.ground.copy(&self.path(from), &self.path(to), time).unwrap();
     }
 
     pub(super) fn remove(&self, name: &str) {
-        fs::remove_file(self.path(name)).unwrap();
+        self.ground.remove(&self.path(name)).unwrap();
+    }
+
+    pub(super) fn link(&self, from: &str, to: &str) {
+        self.ground.link(&self.path(from), &self.path(to)).unwrap();
+    }
+
+    pub(super) fn symlink(&self, target: &str, name: &str) {
+        self.ground.symlink(&self.path(target), &self.path(name)).unwrap();
+    }
+
+    pub(super) fn make_directory(&self, name: &str) {
+        self.ground.make_directory(&self.path(name)).unwrap();
+    }
+
+    pub(super) fn stat(&self, name: &str) -> Stat {
+        self.ground.disk().stat(&self.path(name)).unwrap()
+    }
+
+    fn tick(&mut self) -> i64 {
+        self.tick += 1000;
+        self.tick
     }
 
     /// Looks, so late that everything is looked at, and as if no notification had come.
     pub(super) fn look(&mut self) {
-        self.pass(RESCAN);
+        self.glance(RESCAN);
+    }
+
+    /// Looks after `time`, as if no notification had come. If that is shorter than until the next look at everything,
+    /// no file is looked at for its own sake.
+    pub(super) fn glance(&mut self, time: Duration) {
+        self.pass(time);
         drop(self.bell.hints());
-        self.source.look(self.now);
+        self.source.as_mut().unwrap().look(self.now);
+    }
+
+    /// Looks only at `names`, as if they had been heard of and nothing else.
+    pub(super) fn look_at(&mut self, names: &[&str]) {
+        self.pass(LOOKS_APART);
+        drop(self.bell.hints());
+        let paths: Vec<PathBuf> = names.iter().map(|name| self.path(name)).collect();
+        let now = self.now;
+        self.source().names.extend(paths);
+        self.source().look(now);
+    }
+
+    /// Files held open.
+    pub(super) fn open_files(&mut self) -> usize {
+        self.source().files.open_files()
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
         self.now += time;
     }
 
-    /// Reads the next chunk, and takes at most `lines` of it; says whether there was one.
+    /// Reads the next chunk, and takes at most `lines` of it, of which those come that are records; says whether there
+    /// was one.
     pub(super) fn read(&mut self, lines: usize) -> bool {
         let mut heard = Vec::new();
-        let chunk = self.source.read(self.now, |change| heard.push(change));
+        let source = self.source.as_mut().unwrap();
+        let chunk = source.read(self.now, |change| heard.push(change));
         heard.into_iter().for_each(|change| self.books.hear(change));
         let Some(chunk) = chunk else { return false };
-        let mut end = 0;
+        let (mut end, mut footer) = (0, None);
         for line in split(&chunk).take(lines) {
-            let place = (chunk.mark(), chunk.start().advance(end));
+            let start = chunk.start().advance(end);
             end = line.end();
-            let text = String::from_utf8_lossy(line.bytes()).into_owned();
-            self.came.push(Came { file: chunk.file(), place, text });
+            match line.role() {
+                Role::Record => {
+                    let text = String::from_utf8_lossy(line.bytes()).into_owned();
+                    self.came.push(Came { file: chunk.file(), place: (chunk.mark(), start), text });
+                }
+                Role::Footer => footer = Some(start),
+                Role::Header | Role::Rest => {}
+            }
         }
         assert!(end > 0, "a chunk holds at least one line");
         let (file, start, end) = (chunk.file(), chunk.start().to_raw(), chunk.position(end));
         self.books.take(file, start, end);
-        self.source.advance(file, end, self.now);
+        source.advance(file, end, self.now);
+        if let Some(footer) = footer {
+            source.end_records(file, footer);
+            source.read_again(file);
+        }
         true
     }
 
@@ -161,9 +272,17 @@ impl Stage {
     }
 
     pub(super) fn restart_from(&mut self, resume: Resume) {
-        self.source = start(&self.settings, resume, &self.bell, &self.metrics, self.now);
-        self.books = Books::default();
+        self.kill();
+        let watch = self.ground.watch(Arc::clone(&self.bell));
+        let (settings, metrics) = (self.settings.clone(), Arc::clone(&self.metrics));
+        self.source = Some(Source::start(settings, self.ground.disk(), watch, resume, metrics, self.now));
         self.hear();
+    }
+
+    /// The agent is gone, with every file that it had open.
+    pub(super) fn kill(&mut self) {
+        self.source = None;
+        self.books = Books::default();
     }
 
     /// The agent stops in order and starts again.
@@ -188,33 +307,18 @@ impl Stage {
         self.metrics.get(metric)
     }
 
-    fn hear(&mut self) {
-        for change in self.source.changes() {
+    pub(super) fn hear(&mut self) {
+        for change in self.source.iter_mut().flat_map(Source::changes) {
             self.books.hear(change);
         }
     }
 }
 
-fn start(
-    settings: &Settings,
-    resume: Resume,
-    bell: &Arc<Bell>,
-    metrics: &Arc<Metrics>,
-    now: Instant,
-) -> Source {
-    let watch = Watch::new(Arc::clone(bell));
-    Source::start(settings.clone(), Arc::new(System), watch, resume, Arc::clone(metrics), now)
-}
-
-fn append_at(path: &Path, text: &str, tick: u64) {
-    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    stamp(&file, tick);
-}
-
-fn stamp(file: &File, tick: u64) {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + tick);
-    file.set_times(FileTimes::new().set_modified(time)).unwrap();
+/// A span that the stream was offered.
+struct OnTheWay {
+    file: FileId,
+    end: Position,
+    is_acked: bool,
 }
 
 /// What is on its way and what is safe, as the checkpoint would have it.
@@ -222,7 +326,7 @@ fn stamp(file: &File, tick: u64) {
 pub(super) struct Books {
     known: BTreeMap<FileId, Generation>,
     read: BTreeMap<FileId, u64>,
-    on_the_way: VecDeque<(FileId, Position)>,
+    on_the_way: VecDeque<OnTheWay>,
     pub(super) ended: BTreeSet<FileId>,
 }
 
@@ -249,20 +353,32 @@ impl Books {
         assert!(!self.ended.contains(&file), "{file:?} speaks after its end");
         let read = self.read.insert(file, end.offset.to_raw());
         assert_eq!(read, Some(start), "{file:?} is read without a hole, and is known before");
-        self.on_the_way.push_back((file, end));
+        self.on_the_way.push_back(OnTheWay { file, end, is_acked: false });
     }
 
     /// The stream takes the oldest `count` spans.
     pub(super) fn ack(&mut self, count: usize) {
-        let count = count.min(self.on_the_way.len());
-        for (file, end) in self.on_the_way.drain(..count) {
-            self.known.get_mut(&file).unwrap().position = end;
-        }
+        self.ack_behind(0, count);
+    }
+
+    /// The stream takes `count` spans, but not the oldest `kept` of them yet.
+    pub(super) fn ack_behind(&mut self, kept: usize, count: usize) {
+        self.on_the_way.iter_mut().skip(kept).take(count).for_each(|span| span.is_acked = true);
+        let mut open = BTreeSet::new();
+        self.on_the_way.retain(|span| {
+            let is_safe = span.is_acked && !open.contains(&span.file);
+            if is_safe {
+                self.known.get_mut(&span.file).unwrap().position = span.end;
+            } else {
+                open.insert(span.file);
+            }
+            !is_safe
+        });
     }
 
     /// What a checkpoint would hold now.
     fn generations(&self) -> Vec<Generation> {
-        let open: BTreeSet<FileId> = self.on_the_way.iter().map(|(file, _)| *file).collect();
+        let open: BTreeSet<FileId> = self.on_the_way.iter().map(|span| span.file).collect();
         let is_kept = |id: &FileId| !self.ended.contains(id) || open.contains(id);
         self.known.values().filter(|known| is_kept(&known.file)).cloned().collect()
     }

@@ -4,45 +4,35 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::chain::Chain;
-use crate::checkpoint::{Found, State, load};
+use super::{configured, saved};
+use crate::checkpoint::State;
 use crate::cli::arguments::Show;
-use crate::cli::{sources, tell};
-use crate::config;
+use crate::cli::tell;
 use crate::exit::Exit;
+use crate::position::Generation;
 
 /// Prints the checkpoint in the state directory of the configuration. Changes nothing, so that it may be asked while
 /// the agent runs.
-pub(super) fn show(args: &Show, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
-    let directory = match config::load(&sources(&args.configuration.file)) {
-        Ok(config) => config.agent.state_directory,
-        Err(problems) => {
-            tell(err, problems);
-            return Ok(Exit::Misconfigured);
-        }
+pub(super) fn run(args: &Show, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
+    let config = match configured(&args.configuration, err) {
+        Ok(config) => config,
+        Err(exit) => return Ok(exit),
     };
-    let (found, damaged) = match load(&directory) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            tell(err, format_args!("kinetail: {}", Chain(&error)));
-            return Ok(Exit::Failed);
-        }
-    };
-    for (path, error) in &damaged {
-        tell(err, format_args!("kinetail: `{}` can't be trusted: {}", path.display(), Chain(error)));
-    }
-    match found {
-        Found::State(state) if args.json => write_json(&state, out),
-        Found::State(state) => write_text(&state, out),
-        Found::Nothing | Found::Damaged => {
+    let directory = &config.agent.state_directory;
+    let state = match saved(directory, err) {
+        Ok(Some(state)) => state,
+        Ok(None) => {
             tell(err, format_args!("kinetail: no checkpoint in `{}`", directory.display()));
             return Ok(Exit::Failed);
         }
-    }?;
+        Err(exit) => return Ok(exit),
+    };
+    if args.json { write_json(&state, out) } else { write_text(&state, out) }?;
     Ok(Exit::Done)
 }
 
-fn write_text(state: &State, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the positions of `state` for a person.
+pub(in crate::cli) fn write_text(state: &State, out: &mut dyn Write) -> io::Result<()> {
     for (flow, files) in &state.flows {
         writeln!(out, "{flow}")?;
         if files.is_empty() {
@@ -63,8 +53,8 @@ fn write_text(state: &State, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_json(state: &State, out: &mut dyn Write) -> io::Result<()> {
-    let files = |files: &[crate::position::Generation]| {
-        let file = |file: &crate::position::Generation| {
+    let files = |files: &[Generation]| {
+        let file = |file: &Generation| {
             json!({
                 "path": file.path.to_string_lossy(),
                 "device": file.identity.device,
@@ -90,7 +80,7 @@ mod tests {
     use super::*;
     use crate::cli::arguments::Configuration;
 
-    const CHECKPOINT: &str = include_str!("../../../fixtures/checkpoint/v1");
+    const CHECKPOINT: &str = include_str!("../../../../fixtures/checkpoint/v1");
 
     /// What is shown of a state directory with this checkpoint.
     #[track_caller]
@@ -104,7 +94,7 @@ mod tests {
         }
         let args = Show { configuration: Configuration { file }, json };
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let exit = show(&args, &mut out, &mut err).unwrap();
+        let exit = run(&args, &mut out, &mut err).unwrap();
         (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), exit)
     }
 

@@ -1,0 +1,77 @@
+//! What is wrong with a stream, as long as it is: the log tells the change and not the state, and an operator may ask.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a stream must have taken everything before it is said to be well again.
+const WELL_AFTER: Duration = Duration::from_secs(10);
+
+/// How a stream is.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<Option<Trouble>>);
+
+/// What is wrong with a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What it said so far, each told once.
+    pub codes: BTreeSet<String>,
+    /// What it said last, in full.
+    pub words: String,
+    /// When it began.
+    pub began: Instant,
+    /// When it showed last.
+    pub last: Instant,
+}
+
+impl Health {
+    /// What is wrong now, or was a moment ago.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers what is wrong; says whether that is another thing than before.
+    pub(super) fn note(&self, code: &str, words: String) -> bool {
+        let now = Instant::now();
+        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = trouble.get_or_insert_with(|| Trouble {
+            codes: BTreeSet::new(),
+            words: String::new(),
+            began: now,
+            last: now,
+        });
+        (trouble.last, trouble.words) = (now, words);
+        trouble.codes.insert(code.to_owned())
+    }
+
+    /// The stream took everything; gives the trouble that has ended by that.
+    pub(super) fn note_well(&self) -> Option<Trouble> {
+        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.take_if(|known| known.last.elapsed() >= WELL_AFTER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_is_news_once_and_ends_when_it_has_not_shown_for_long() {
+        let health = Health::default();
+        assert_eq!((health.trouble(), health.note_well()), (None, None));
+        assert!(health.note("Full", "first".to_owned()));
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(!health.note("Full", "second".to_owned()), "told already");
+        assert!(health.note("Denied", "third".to_owned()));
+        assert_eq!(health.note_well(), None, "it showed a moment ago");
+        let codes = ["Denied", "Full"].map(str::to_owned).into();
+        let trouble = Trouble { codes, words: "third".to_owned(), began, last: Instant::now() };
+        assert_eq!(health.trouble(), Some(trouble.clone()));
+        tokio::time::advance(WELL_AFTER).await;
+        assert_eq!((health.note_well(), health.trouble()), (Some(trouble), None));
+    }
+}

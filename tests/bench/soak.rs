@@ -74,7 +74,11 @@ async fn soak(binary: &Path, how_long: Duration) -> anyhow::Result<Run> {
         .zip(patterns)
         .map(|(log, pattern)| {
             let pattern = Path::new(&name(log)).join(pattern);
-            let keys = json!({ "rotationGraceMillis": GRACE_MILLIS });
+            // A finished file is let go at a look at everything: as often as that, what is held is what it stays at.
+            let keys = json!({
+                "rotationGraceMillis": GRACE_MILLIS,
+                "maxTimeBetweenFileTrackerRefreshMillis": GRACE_MILLIS,
+            });
             scene.host.flow(&pattern.to_string_lossy(), keys)
         })
         .collect();

@@ -197,6 +197,12 @@ fn is_later(stat: &Stat, modified: i64) -> bool {
     stat.modified > modified && (stat.born == 0 || born >= modified)
 }
 
+/// Whether two files are rotations of one log.
+pub(super) fn are_of_one_log(one: &Path, other: &Path) -> bool {
+    let ((directory, name), (other_directory, other)) = (split(one), split(other));
+    directory == other_directory && name.log() == other.log()
+}
+
 /// A path's directory and name.
 fn split(path: &Path) -> (&Path, Name) {
     let directory = path.parent().unwrap_or(Path::new("/"));

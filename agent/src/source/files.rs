@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::backlog;
 use super::backlog::Logs;
 use super::discover::{Found, Scope};
 use super::disk::{Disk, Stat};
@@ -301,7 +302,7 @@ impl Files {
                 it.leaving
                     && !it.finished
                     && it.modified < tailed.modified
-                    && it.path.parent() == tailed.path.parent()
+                    && backlog::are_of_one_log(&it.path, &tailed.path)
             };
             let waits = self.unheard().filter_map(|id| self.table.get(id)).any(is_older);
             if !waits {

@@ -86,19 +86,21 @@ impl Files {
                 self.refuse(path, &error);
                 self.table.remember(known.clone());
             }
-            search::Outcome::Gone if unread > 0 => {
+            search::Outcome::Gone => {
+                // Its copy may still appear.
                 self.table.remember(known.clone());
                 self.metrics.add(Metric::BytesLost, unread);
-                error!(file = %path.display(), offset, bytes = unread,
-                       "file is gone, and what was not read of it is lost");
-            }
-            search::Outcome::Gone => {
-                self.table.remember(known.clone());
-                info!(file = %path.display(), offset, "file is gone, read to its end");
+                if unread > 0 {
+                    error!(file = %path.display(), offset, bytes = unread,
+                           "file is gone, and what was not read of it is lost");
+                } else {
+                    info!(file = %path.display(), offset, "file is gone, read to its end");
+                }
             }
         }
         None
     }
+
     /// Goes on in a file of an earlier time, which is at `at` now.
     pub(super) fn go_on(&mut self, known: &Generation, at: &Path, opened: Opened, now: Instant) -> FileId {
         let position = known.position;

@@ -99,7 +99,9 @@ fn is_archive_of(path: &Path, archive: &Opened, known: &Generation, evidence: &E
     let agrees = evidence.head == Proof::Part
         && evidence.reaches
         && (!evidence.begun || evidence.tail != Proof::Fails);
+    // Of an empty file there is nothing that could speak against it.
     agrees
+        && known.identity.head.len > 0
         && is_compressed(path.as_os_str())
         && archive.stat.size >= known.size
         && beside::may_become(known, path, &archive.stat)

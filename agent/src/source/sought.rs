@@ -36,7 +36,7 @@ pub(super) struct Sought {
 impl Sought {
     /// Bytes that are known to be in it and not read.
     fn behind(&self) -> u64 {
-        self.known.size.saturating_sub(self.known.position.offset.to_raw())
+        self.known.unread()
     }
 }
 

@@ -62,7 +62,7 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     describe_layout(&flow.source.layout, f)?;
     match flow.parser {
         Parser::Raw => writeln!(f, "  sends  lines as they are")?,
-        Parser::Apache { format, types } => {
+        Parser::Log { format, types } => {
             let format = match format {
                 Format::Common => "COMMONAPACHELOG",
                 Format::Combined => "COMBINEDAPACHELOG",

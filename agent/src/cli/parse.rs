@@ -43,15 +43,15 @@ pub(crate) enum ParseError {
 /// Parses the lines of `input`, or of standard input if that is `-` or not given. [`Exit::Failed`] if any did not
 /// match.
 pub(crate) fn run(format: Format, types: JsonTypes, input: Option<&Path>) -> Result<Exit, ParseError> {
-    let parser = Parser::Apache { format, types };
+    let parser = Parser::Log { format, types };
     let output = (io::stdout().lock(), io::stderr());
     match input.filter(|path| *path != Path::new("-")) {
-        None => convert(parser, "-", io::stdin().lock(), output, &ProgressBar::hidden()),
+        None => convert(&parser, "-", io::stdin().lock(), output, &ProgressBar::hidden()),
         Some(path) => {
             let open = |source| ParseError::Open { path: path.to_owned(), source };
             let file = File::open(path).map_err(open)?;
             let bytes = file.metadata().map_err(open)?.len();
-            convert(parser, &path.display().to_string(), file, output, &progress_bar(bytes))
+            convert(&parser, &path.display().to_string(), file, output, &progress_bar(bytes))
         }
     }
 }
@@ -69,7 +69,7 @@ fn progress_bar(bytes: u64) -> ProgressBar {
 
 /// Parses the lines of `input`, called `name`; records go to the first of `outputs`, reasons to the second.
 fn convert(
-    parser: Parser,
+    parser: &Parser,
     name: &str,
     input: impl Read,
     outputs: (impl Write, impl Write),
@@ -122,10 +122,10 @@ mod tests {
     /// What `input` gives: how it ends, the records and the reasons.
     #[track_caller]
     fn check(input: &str, expected: (Exit, &str, &str)) {
-        let parser = Parser::Apache { format: Format::Common, types: JsonTypes::Strings };
+        let parser = Parser::Log { format: Format::Common, types: JsonTypes::Strings };
         let (mut records, mut reasons) = (Vec::new(), Vec::new());
         let exit =
-            convert(parser, "log", input.as_bytes(), (&mut records, &mut reasons), &ProgressBar::hidden())
+            convert(&parser, "log", input.as_bytes(), (&mut records, &mut reasons), &ProgressBar::hidden())
                 .unwrap();
         assert_eq!((exit, str::from_utf8(&records).unwrap(), str::from_utf8(&reasons).unwrap()), expected);
     }
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_ends_it_quietly() {
-        let parser = Parser::Apache { format: Format::Common, types: JsonTypes::Strings };
-        let exit = convert(parser, "log", LINE.as_bytes(), (Closed, Vec::new()), &ProgressBar::hidden());
+        let parser = Parser::Log { format: Format::Common, types: JsonTypes::Strings };
+        let exit = convert(&parser, "log", LINE.as_bytes(), (Closed, Vec::new()), &ProgressBar::hidden());
         assert!(matches!(exit, Ok(Exit::Done)), "{exit:?}");
     }
 }

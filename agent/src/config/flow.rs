@@ -67,7 +67,7 @@ pub(super) fn flow(
 fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowance) -> Option<Flow> {
     // What is wrong with each part is to be told, so none may keep another from being read.
     let (source, stream) = (source(section, allowance.open_files), stream(section));
-    let adds_position = adds_position(section, parser);
+    let adds_position = adds_position(section, parser.as_ref());
     let (batch, waits) = (batch(section, allowance.request_bytes), waits(section));
     let name = section.text("name");
     let (source, stream) = (source?, stream?);
@@ -178,9 +178,9 @@ fn batch(section: &mut Section<'_>, ceiling: usize) -> Option<batch::Settings> {
     Some(batch::Settings { limits: limits.ok()?, linger, key, terminator: terminator.ok()? })
 }
 
-fn adds_position(section: &mut Section<'_>, parser: Option<Parser>) -> bool {
+fn adds_position(section: &mut Section<'_>, parser: Option<&Parser>) -> bool {
     let adds = section.flag("addPosition");
-    if adds && parser == Some(Parser::Raw) {
+    if adds && parser == Some(&Parser::Raw) {
         let needs = "`addPosition` needs records in JSON, and this flow sends lines as they are";
         let out = "add a step `LOGTOJSON` to `dataProcessingOptions`, or leave `addPosition` out";
         section.error("addPosition", format!("{needs}; {out}"));
@@ -248,7 +248,7 @@ fn step(section: &mut Section<'_>, types: JsonTypes) -> Option<Parser> {
             return None;
         }
     };
-    Some(Parser::Apache { format, types })
+    Some(Parser::Log { format, types })
 }
 
 fn json_types(section: &mut Section<'_>) -> Option<JsonTypes> {

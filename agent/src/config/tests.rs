@@ -97,7 +97,7 @@ fn the_shipped_configuration_is_the_access_log_of_httpd() {
     let [flow] = config.flows.as_slice() else { unreachable!("{:?}", config.flows) };
     assert_eq!(flow.id.as_str(), "kinesis:ApplicationLogInputStream:/etc/httpd/logs/*access_log*");
     assert_eq!(flow.stream, "ApplicationLogInputStream");
-    assert!(matches!(flow.parser, Parser::Apache { format: Format::Combined, types: JsonTypes::Strings }));
+    assert!(matches!(flow.parser, Parser::Log { format: Format::Combined, types: JsonTypes::Strings }));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn every_honoured_key_does_what_it_says() {
     assert!(matches!(records, Records::BeginningWith { pattern, idle }
         if pattern.as_text() == r"\[\d" && *idle == Duration::from_millis(1500)));
     assert_eq!(footer.as_ref().map(Expression::as_text), Some("#EOF.*"));
-    assert!(matches!(flow.parser, Parser::Apache { format: Format::Common, types: JsonTypes::Native }));
+    assert!(matches!(flow.parser, Parser::Log { format: Format::Common, types: JsonTypes::Native }));
     assert!(flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));
     assert_eq!(flow.batch.linger, Duration::from_millis(250));

@@ -12,6 +12,16 @@ use super::json::{self, Content};
 use super::time::Date;
 use super::{Fault, Field, Mismatch};
 
+const HOST: Field = Field::new("host", "a name or an address, then a space");
+const IDENT: Field = Field::new("ident", "a word, then a space");
+const USER: Field = Field::new("user", "a user before the date");
+const DATE: Field = Field::new("date", "`[dd/Mon/yyyy:HH:MM:SS ±zzzz] \"`");
+const REQUEST: Field = Field::new("request", "`\"…\"`");
+const RESPONSE: Field = Field::new("response", "a space, then a number or `-`");
+const BYTES: Field = Field::new("bytes", "a space, then a number or `-`");
+const REFERER: Field = Field::new("referer", "a space, then `\"…\"`");
+const AGENT: Field = Field::new("agent", "a space, then `\"…\"`");
+
 /// Which fields an entry has. Columns behind the last one are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -98,8 +108,8 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// What stands before the request, up to the quote that opens it.
     fn client(&mut self) -> Result<Client<'a>, Mismatch> {
-        let first = self.word(Field::Host)?;
-        let second = self.word(Field::Ident)?;
+        let first = self.word(HOST)?;
+        let second = self.word(IDENT)?;
         let (user, date) = self.user_and_date()?;
 
         let (vhost, host, ident, user) = match split_at_space(user) {
@@ -114,16 +124,16 @@ impl<'a> Cursor<'a> {
 
     /// From the request to the last field of the format. Does not move the cursor, so that it can be tried again.
     fn exchange(mut self, format: Format, quotes: Quotes) -> Result<Exchange<'a>, Mismatch> {
-        let request = self.quoted(Field::Request, quotes)?;
-        let response = self.number(Field::Response)?;
-        let bytes = self.number(Field::Bytes)?;
+        let request = self.quoted(REQUEST, quotes)?;
+        let response = self.number(RESPONSE)?;
+        let bytes = self.number(BYTES)?;
         let combined = match format {
             Format::Common => None,
             Format::Combined => {
-                self.skip(b' ', Field::Referer)?;
-                let referer = self.quoted(Field::Referer, quotes)?;
-                self.skip(b' ', Field::Agent)?;
-                let agent = self.quoted(Field::Agent, quotes)?;
+                self.skip(b' ', REFERER)?;
+                let referer = self.quoted(REFERER, quotes)?;
+                self.skip(b' ', AGENT)?;
+                let agent = self.quoted(AGENT, quotes)?;
                 Some(Combined { referer, agent })
             }
         };
@@ -132,7 +142,7 @@ impl<'a> Cursor<'a> {
 
     /// One or more bytes up to a space.
     fn word(&mut self, field: Field) -> Result<&'a [u8], Mismatch> {
-        let (word, _) = split_at_space(self.rest()).ok_or(self.missing(field))?;
+        let (word, _) = split_at_space(self.rest()).ok_or_else(|| self.missing(field))?;
         self.at += word.len() + 1;
         Ok(word)
     }
@@ -153,7 +163,7 @@ impl<'a> Cursor<'a> {
                 && rest.starts_with(b"] \"")
             {
                 let user =
-                    before.get(1..len).filter(|user| !user.is_empty()).ok_or(self.missing(Field::User))?;
+                    before.get(1..len).filter(|user| !user.is_empty()).ok_or_else(|| self.missing(USER))?;
                 self.at = self.line.len() - rest.len() + b"] ".len();
                 return Ok((user, date));
             }
@@ -161,37 +171,37 @@ impl<'a> Cursor<'a> {
         // Where a date should have stood: at the first bracket, or else behind a user of one word.
         let place = place.or_else(|| Some(split_at_space(before.get(1..)?)?.0.len() + 1));
         self.at = place.map_or(self.line.len(), |len| self.at + len);
-        Err(self.missing(Field::Date))
+        Err(self.missing(DATE))
     }
 
     /// What stands between quotes, without them; may be empty.
     fn quoted(&mut self, field: Field, quotes: Quotes) -> Result<&'a [u8], Mismatch> {
-        let open = Mismatch { fault: Fault::Open, field, at: self.at };
+        let at = self.at;
         self.skip(b'"', field)?;
         let rest = self.rest();
         let len = match quotes {
             Quotes::Escaped => memchr_iter(b'"', rest).find(|&at| !is_escaped(rest, at)),
             Quotes::Literal => memchr(b'"', rest),
         };
-        let value = len.and_then(|len| rest.get(..len)).ok_or(open)?;
+        let value = len.and_then(|len| rest.get(..len)).ok_or_else(|| field.mismatch(Fault::Open, at))?;
         self.at += value.len() + 1;
         Ok(value)
     }
 
     /// A space, then digits that may have a sign, or `-`.
     fn number(&mut self, field: Field) -> Result<&'a [u8], Mismatch> {
-        let missing = self.missing(field);
+        let at = self.at;
         self.skip(b' ', field)?;
         let rest = self.rest();
         let sign = usize::from(matches!(rest, [b'+' | b'-', ..]));
         let digits = rest.iter().skip(sign).take_while(|byte| byte.is_ascii_digit()).count();
         let len = match (rest, digits) {
             ([b'-', ..], 0) => 1,
-            (_, 0) => return Err(missing),
+            (_, 0) => return Err(field.mismatch(Fault::Missing, at)),
             (_, digits) => sign + digits,
         };
         self.at += len;
-        rest.get(..len).ok_or(missing)
+        rest.get(..len).ok_or_else(|| field.mismatch(Fault::Missing, at))
     }
 
     /// Goes past `byte`, which stands before `field`.
@@ -209,7 +219,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn missing(&self, field: Field) -> Mismatch {
-        Mismatch { fault: Fault::Missing, field, at: self.at }
+        field.mismatch(Fault::Missing, self.at)
     }
 }
 

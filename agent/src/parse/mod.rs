@@ -16,6 +16,7 @@ mod native;
 mod strings;
 mod time;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::split::Line;
@@ -24,12 +25,12 @@ pub use apache::Format;
 pub use enrich::Stamp;
 
 /// What makes records out of the lines of one flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parser {
     /// The line goes out as it is, newline included.
     Raw,
-    /// An entry of an access log becomes one JSON object on one line.
-    Apache {
+    /// An entry of a log becomes one JSON object on one line.
+    Log {
         /// Which fields an entry has.
         format: Format,
         /// How their values are written.
@@ -55,11 +56,12 @@ pub struct Record {
 }
 
 /// Why a line does not match: which field could not be read, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{fault} {field} at byte {at}: expected {}", field.shape())]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{fault} {name} at byte {at}: expected {shape}")]
 pub struct Mismatch {
     fault: Fault,
-    field: Field,
+    name: Cow<'static, str>,
+    shape: Cow<'static, str>,
     /// Counted from 0 at the start of the line.
     at: usize,
 }
@@ -73,18 +75,12 @@ enum Fault {
     Open,
 }
 
-/// A field without which a line is no entry of an access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Host,
-    Ident,
-    User,
-    Date,
-    Request,
-    Response,
-    Bytes,
-    Referer,
-    Agent,
+/// A field without which a line is no entry of its log.
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    name: &'static str,
+    /// What it looks like, together with what divides it from the field before.
+    shape: &'static str,
 }
 
 impl Parser {
@@ -99,7 +95,7 @@ impl Parser {
                 buffer.extend_from_slice(bytes);
                 Ok(Record { len: bytes.len(), repaired: false })
             }
-            Parser::Apache { format, types } => {
+            Parser::Log { format, types } => {
                 let entry = apache::read(bytes.strip_suffix(b"\n").unwrap_or(bytes), *format)?;
                 Ok(match types {
                     JsonTypes::Strings => strings::write(&entry, buffer),
@@ -135,33 +131,13 @@ impl fmt::Display for Fault {
 }
 
 impl Field {
-    /// What it looks like, together with what divides it from the field before.
-    fn shape(self) -> &'static str {
-        match self {
-            Field::Host => "a name or an address, then a space",
-            Field::Ident => "a word, then a space",
-            Field::User => "a user before the date",
-            Field::Date => "`[dd/Mon/yyyy:HH:MM:SS ±zzzz] \"`",
-            Field::Request => "`\"…\"`",
-            Field::Response | Field::Bytes => "a space, then a number or `-`",
-            Field::Referer | Field::Agent => "a space, then `\"…\"`",
-        }
+    const fn new(name: &'static str, shape: &'static str) -> Field {
+        Field { name, shape }
     }
-}
 
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Field::Host => "host",
-            Field::Ident => "ident",
-            Field::User => "user",
-            Field::Date => "date",
-            Field::Request => "request",
-            Field::Response => "response",
-            Field::Bytes => "bytes",
-            Field::Referer => "referer",
-            Field::Agent => "agent",
-        })
+    /// That it could not be read at `at`.
+    fn mismatch(self, fault: Fault, at: usize) -> Mismatch {
+        Mismatch { fault, name: self.name.into(), shape: self.shape.into(), at }
     }
 }
 

@@ -36,11 +36,11 @@ const KINDS: [&str; 13] = [
 const BEFORE_REQUEST: &str = "192.0.2.1 - - [03/Feb/2021:04:05:06 +0100] ";
 
 fn apache(format: Format, types: JsonTypes) -> Parser {
-    Parser::Apache { format, types }
+    Parser::Log { format, types }
 }
 
 /// The record of `line`, which must be exactly what was added to the buffer.
-fn parse(parser: Parser, line: &[u8]) -> Result<(Vec<u8>, bool), Mismatch> {
+fn parse(parser: &Parser, line: &[u8]) -> Result<(Vec<u8>, bool), Mismatch> {
     let mut buffer = b"before".to_vec();
     let result = parser.parse(&Line::alone(line), &mut buffer);
     let added = buffer.strip_prefix(b"before").expect("what was in the buffer must stay").to_vec();
@@ -60,7 +60,7 @@ fn parse(parser: Parser, line: &[u8]) -> Result<(Vec<u8>, bool), Mismatch> {
 #[track_caller]
 fn check(rest: &str, name: &str, expected: Value) {
     let line = format!("{BEFORE_REQUEST}{rest}\n");
-    let (record, _) = parse(apache(Format::Combined, JsonTypes::Native), line.as_bytes()).unwrap();
+    let (record, _) = parse(&apache(Format::Combined, JsonTypes::Native), line.as_bytes()).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&record).unwrap().get(name), Some(&expected));
 }
 
@@ -77,7 +77,7 @@ fn check_golden(types: JsonTypes, profile: &str) {
         let records = fixture("records", &format!("{kind}.{profile}.jsonl"));
         let mut expected = records.split_inclusive(|&byte| byte == b'\n');
         for line in logs.split_inclusive(|&byte| byte == b'\n') {
-            let (record, repaired) = parse(apache(format, types), line).unwrap();
+            let (record, repaired) = parse(&apache(format, types), line).unwrap();
             let text = String::from_utf8(record).unwrap();
             assert_eq!(
                 Ok(text.as_str()),
@@ -109,7 +109,7 @@ fn native_values_are_as_in_the_golden_records() {
 const MARK: Mark = Mark { place: 0x8c1d_5a9e_03f7_b264, turn: 2, first: Some(0x5f0e_12ab) };
 
 /// The record of the line at `offset` with its place.
-fn parse_at(parser: Parser, line: &[u8], stamp: &Stamp, offset: u64) -> Result<Vec<u8>, Mismatch> {
+fn parse_at(parser: &Parser, line: &[u8], stamp: &Stamp, offset: u64) -> Result<Vec<u8>, Mismatch> {
     let mut buffer = b"before".to_vec();
     let record = parser.parse(&Line::alone(line), &mut buffer)?;
     let repaired = record.is_repaired();
@@ -127,7 +127,7 @@ fn the_place_of_a_line_is_as_in_the_golden_records() {
     let mut offset = 0;
     for line in fixture("logs", "combined.log").split_inclusive(|&byte| byte == b'\n') {
         let parser = apache(Format::Combined, JsonTypes::Native);
-        let record = parse_at(parser, line, &stamp, offset).unwrap();
+        let record = parse_at(&parser, line, &stamp, offset).unwrap();
         assert_eq!(str::from_utf8(&record), str::from_utf8(expected.next().unwrap()));
         offset += line.len() as u64;
     }
@@ -140,7 +140,7 @@ fn a_line_that_does_not_match_says_where() {
     let mut reasons = reasons.lines();
     for line in fixture("logs", "unmatched.log").split_inclusive(|&byte| byte == b'\n') {
         for types in [JsonTypes::Strings, JsonTypes::Native] {
-            let mismatch = parse(apache(Format::Combined, types), line).unwrap_err();
+            let mismatch = parse(&apache(Format::Combined, types), line).unwrap_err();
             assert_eq!(
                 reasons.clone().next(),
                 Some(mismatch.to_string().as_str()),
@@ -159,7 +159,7 @@ fn every_line_of_the_demo_matches() {
     let lines: Vec<_> = log.split_inclusive(|&byte| byte == b'\n').collect();
     assert_eq!(lines.len(), 2000);
     for line in lines {
-        let result = parse(apache(Format::Combined, JsonTypes::Strings), line);
+        let result = parse(&apache(Format::Combined, JsonTypes::Strings), line);
         assert!(result.is_ok(), "{}: {}", result.unwrap_err(), line.escape_ascii());
     }
 }
@@ -167,7 +167,7 @@ fn every_line_of_the_demo_matches() {
 #[test]
 fn a_raw_record_is_the_line() {
     for line in [&b"any \xFF bytes\r\n"[..], b"\n", b"the last one"] {
-        assert_eq!(parse(Parser::Raw, line), Ok((line.to_vec(), false)));
+        assert_eq!(parse(&Parser::Raw, line), Ok((line.to_vec(), false)));
     }
 }
 
@@ -175,16 +175,16 @@ fn a_raw_record_is_the_line() {
 fn one_newline_is_no_part_of_the_line() {
     let line = format!("{BEFORE_REQUEST}\"GET / HTTP/1.1\" 200 1");
     let parser = apache(Format::Common, JsonTypes::Strings);
-    let record = parse(parser, line.as_bytes());
+    let record = parse(&parser, line.as_bytes());
     assert!(record.is_ok());
-    assert_eq!(parse(parser, format!("{line}\n").as_bytes()), record);
-    assert_eq!(parse(parser, format!("{line}\r\n").as_bytes()), record);
+    assert_eq!(parse(&parser, format!("{line}\n").as_bytes()), record);
+    assert_eq!(parse(&parser, format!("{line}\r\n").as_bytes()), record);
 }
 
 #[test]
 fn a_number_that_no_integer_type_holds_keeps_its_digits() {
     let line = format!("{BEFORE_REQUEST}\"-\" -007 +00340282366920938463463374607431768211456");
-    let (record, _) = parse(apache(Format::Common, JsonTypes::Native), line.as_bytes()).unwrap();
+    let (record, _) = parse(&apache(Format::Common, JsonTypes::Native), line.as_bytes()).unwrap();
     let text = String::from_utf8(record).unwrap();
     assert!(text.ends_with("\"response\":-7,\"bytes\":340282366920938463463374607431768211456}\n"), "{text}");
 }
@@ -332,8 +332,8 @@ proptest! {
     ) {
         let parser = apache(Format::Combined, types);
         let mark = Mark { turn, ..MARK };
-        let with = parse_at(parser, line.as_bytes(), &Stamp::new(&host, mark), offset);
-        let without = parse(parser, line.as_bytes()).map(|(record, _)| record);
+        let with = parse_at(&parser, line.as_bytes(), &Stamp::new(&host, mark), offset);
+        let without = parse(&parser, line.as_bytes()).map(|(record, _)| record);
         prop_assert_eq!(with.is_ok(), without.is_ok());
         if let (Ok(with), Ok(without)) = (with, without) {
             let fields = without.strip_suffix(b"}\n").unwrap();
@@ -355,7 +355,7 @@ proptest! {
         let format = if combined { Format::Combined } else { Format::Common };
         let line_without_newline = line.strip_suffix('\n').unwrap_or(&line);
         if let Some(expected) = java::record(format, line_without_newline) {
-            let (record, _) = parse(apache(format, JsonTypes::Strings), line.as_bytes())?;
+            let (record, _) = parse(&apache(format, JsonTypes::Strings), line.as_bytes())?;
             if !line.contains("\\\"") {
                 prop_assert_eq!(String::from_utf8(record)?, expected);
             }
@@ -366,8 +366,8 @@ proptest! {
     #[test]
     fn any_bytes_give_a_line_of_json_or_a_mismatch(bytes in prop_oneof![damaged(), vec(any::<u8>(), 0..200)], combined: bool) {
         let format = if combined { Format::Combined } else { Format::Common };
-        let strings = parse(apache(format, JsonTypes::Strings), &bytes);
-        let native = parse(apache(format, JsonTypes::Native), &bytes);
+        let strings = parse(&apache(format, JsonTypes::Strings), &bytes);
+        let native = parse(&apache(format, JsonTypes::Native), &bytes);
         prop_assert_eq!(strings.as_ref().err(), native.as_ref().err());
         for (record, repaired) in [strings, native].into_iter().flatten() {
             let text = String::from_utf8(record)?;
@@ -386,7 +386,7 @@ proptest! {
         let [user, request, referer, agent] = values.each_ref().map(|(_, value)| escaped_for_log(value));
         let user = if user.is_empty() { "\"\"" } else { &user };
         let line = format!("::1 - {user} [03/Feb/2021:04:05:06 +0100] \"{request}\" 200 1 \"{referer}\" \"{agent}\"\n");
-        let (record, repaired) = parse(apache(Format::Combined, JsonTypes::Native), line.as_bytes())?;
+        let (record, repaired) = parse(&apache(Format::Combined, JsonTypes::Native), line.as_bytes())?;
         let record: Value = serde_json::from_slice(&record)?;
         for (key, value) in &values {
             prop_assert_eq!(record.get(key).and_then(Value::as_str), Some(value.as_str()));
@@ -405,7 +405,7 @@ proptest! {
             }
         }
         line.push(b'"');
-        let (record, repaired) = parse(apache(Format::Combined, JsonTypes::Native), &line)?;
+        let (record, repaired) = parse(&apache(Format::Combined, JsonTypes::Native), &line)?;
         let record: Value = serde_json::from_slice(&record)?;
         prop_assert_eq!(record.get("agent").and_then(Value::as_str), Some(&*String::from_utf8_lossy(&bytes)));
         prop_assert_eq!(repaired, str::from_utf8(&bytes).is_err());

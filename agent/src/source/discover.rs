@@ -20,6 +20,8 @@ pub(crate) struct Found {
     pub(crate) scope: Scope,
     /// The files that match, sorted by path. Regular files only, also at the end of links.
     pub(crate) files: Vec<PathBuf>,
+    /// What matches and is neither a file nor a directory on the way to one: a pipe, a device, a directory.
+    pub(crate) others: Vec<PathBuf>,
     /// What could not be looked at, although it was there.
     pub(crate) troubles: Vec<(PathBuf, io::Error)>,
 }
@@ -138,13 +140,15 @@ struct Walk<'a> {
     disk: &'a dyn Disk,
     tree: &'a mut Tree,
     files: Vec<PathBuf>,
+    others: Vec<PathBuf>,
     troubles: Vec<(PathBuf, io::Error)>,
     ahead: Vec<Ahead>,
 }
 
 impl<'a> Walk<'a> {
     fn new(pattern: &'a Pattern, disk: &'a dyn Disk, tree: &'a mut Tree) -> Walk<'a> {
-        Walk { pattern, disk, tree, files: Vec::new(), troubles: Vec::new(), ahead: Vec::new() }
+        let (files, others, troubles, ahead) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Walk { pattern, disk, tree, files, others, troubles, ahead }
     }
 
     /// Looks into all directories that are ahead; gives what was found on the way.
@@ -154,7 +158,7 @@ impl<'a> Walk<'a> {
         }
         self.files.sort_unstable();
         self.files.dedup();
-        Found { scope, files: self.files, troubles: self.troubles }
+        Found { scope, files: self.files, others: self.others, troubles: self.troubles }
     }
 
     /// Looks at one name in a directory that is known.
@@ -242,10 +246,12 @@ impl<'a> Walk<'a> {
             return self.files.push(path);
         }
         let Some(stat) = self.stat(&path) else { return };
-        if stat.kind == Kind::File && is_file {
-            self.files.push(path);
-        } else if stat.kind == Kind::Directory && is_directory {
-            self.enter(path, &stat, reached);
+        match stat.kind {
+            Kind::File if is_file => self.files.push(path),
+            Kind::Directory if is_directory => self.enter(path, &stat, reached),
+            Kind::File => {}
+            Kind::Directory | Kind::Link | Kind::Other if is_file => self.others.push(path),
+            Kind::Directory | Kind::Link | Kind::Other => {}
         }
     }
 
@@ -358,11 +364,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_passed_over() {
+    fn what_is_no_regular_file_is_passed_over_and_told() {
         let root = tree(["access"]);
         fs::create_dir(root.path().join("access.d")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(root.path().join("access.sock")).unwrap();
         check_found(&root, "access*", &["access"], &[""]);
+        let pattern = Pattern::parse(&format!("{}/access*", root.path().display())).unwrap();
+        let found = Tree::default().discover(&pattern, &System);
+        let names = found.others.iter().filter_map(|path| path.file_name()?.to_str());
+        assert_eq!(names.collect::<BTreeSet<_>>(), BTreeSet::from(["access.d", "access.sock"]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::backlog;
 use super::backlog::Logs;
 use super::discover::{Found, Scope};
 use super::disk::{Disk, Stat};
-use super::evidence::{self, Opened};
+use super::evidence::{self, OpenError, Opened};
 use super::held::Door;
 use super::identity::Change as Altered;
 use super::index::Unread;
@@ -111,9 +111,7 @@ impl Files {
 
     /// Compares what was found with what is known; gives the files that may have bytes to read.
     pub(crate) fn look(&mut self, found: &Found, now: Instant) -> Vec<FileId> {
-        for (path, error) in &found.troubles {
-            self.refuse(path, error);
-        }
+        self.refuse_unreadable(found);
         let suspects = self.table.within(&found.scope);
         // What is known comes first, so that a copy is held beside what its original is now.
         let mut met = Met::default();
@@ -149,8 +147,11 @@ impl Files {
         }
         if let Scope::Everything = found.scope {
             let troubles: BTreeSet<&PathBuf> = found.troubles.iter().map(|(path, _)| path).collect();
-            let is_there =
-                |path: &PathBuf| found.files.binary_search(path).is_ok() || troubles.contains(path);
+            let is_there = |path: &PathBuf| {
+                found.files.binary_search(path).is_ok()
+                    || troubles.contains(path)
+                    || found.others.contains(path)
+            };
             self.refused.retain(is_there);
             self.beside.retain(is_there);
         }
@@ -358,6 +359,16 @@ impl Files {
     /// Whether the name still leads to the inode.
     fn leads_to(&self, path: &Path, inode: &Stat) -> bool {
         self.disk.stat(path).is_ok_and(|now| now.is_same_inode(inode))
+    }
+
+    /// Tells once of each that was found and is not read, and why.
+    pub(super) fn refuse_unreadable(&mut self, found: &Found) {
+        for (path, error) in &found.troubles {
+            self.refuse(path, error);
+        }
+        for path in &found.others {
+            self.refuse(path, &OpenError::NotRegular { path: path.clone() });
+        }
     }
 
     /// Tells once that an open file is not read, and why.

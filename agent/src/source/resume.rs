@@ -23,7 +23,10 @@ impl Files {
     /// bytes to read, the oldest first.
     pub(crate) fn start(&mut self, resume: Resume, found: &Found, now: Instant) -> Vec<FileId> {
         match resume {
-            Resume::FirstStart => found.files.iter().for_each(|path| self.begin(path, now)),
+            Resume::FirstStart => {
+                self.refuse_unreadable(found);
+                found.files.iter().for_each(|path| self.begin(path, now));
+            }
             Resume::From(known) => {
                 let (disk, pattern) = (Arc::clone(&self.disk), self.settings.pattern.clone());
                 let mut sights = Sights::new(&*disk, pattern.literal_prefix(), &found.files);

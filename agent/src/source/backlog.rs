@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
 
+use super::beside::OLD_DIRECTORIES;
 use super::disk::{Content, Disk, Kind, Stat};
 use super::evidence::{self, OpenError, Opened};
 use super::files::{Files, Met};
@@ -24,6 +25,14 @@ use crate::position::{FileId, Generation, Head, Identity, Position};
 pub(super) struct Resumed<'a> {
     pub(super) known: &'a Generation,
     pub(super) at: Option<PathBuf>,
+}
+
+/// The file of a log that was read last.
+struct Last<'a> {
+    path: &'a Path,
+    modified: i64,
+    /// When it was made, if it is open and its file system says so.
+    born: Option<u128>,
 }
 
 /// A file beside a rotated one, of the same log.
@@ -53,7 +62,8 @@ impl Files {
         let mut met = Met::default();
         for (_, Resumed { known, at }) in newest.into_values() {
             let is_it = |sibling: &Sibling| Some(&sibling.path) == at.as_ref();
-            let since = self.rotations_since(&known.path, known.modified, is_it, &mut met.logs);
+            let last = Last { path: &known.path, modified: known.modified, born: None };
+            let since = self.rotations_since(last, is_it, &mut met.logs);
             self.take_up(since, &mut met, now);
         }
         self.supersede();
@@ -64,24 +74,25 @@ impl Files {
         let Some(tailed) = self.table.get(id) else { return };
         let (device, inode) = (tailed.identity.device, tailed.identity.inode);
         let is_it = |sibling: &Sibling| (sibling.stat.device, sibling.stat.inode) == (device, inode);
-        let since = self.rotations_since(&tailed.path, tailed.modified, is_it, &mut met.logs);
+        let born = tailed.file.stat().ok().map(|stat| stat.born).filter(|&born| born > 0);
+        let last = Last { path: &tailed.path, modified: tailed.modified, born };
+        let since = self.rotations_since(last, is_it, &mut met.logs);
         self.take_up(since, met, now);
     }
 
-    /// The files beside `path`, outside the pattern, that were rotated after the one that `is_it`, or, where that is not
-    /// there any more, after it was modified. The oldest first.
+    /// The files beside the `last` one, outside the pattern, that were rotated after it: after the one that `is_it` by
+    /// their names, or, where that is not there any more, by their times. The oldest first.
     fn rotations_since(
         &self,
-        path: &Path,
-        modified: i64,
+        last: Last<'_>,
         is_it: impl Fn(&Sibling) -> bool,
         logs: &mut Logs,
     ) -> Vec<Sibling> {
-        let mut siblings = logs.siblings(&*self.disk, path);
+        let mut siblings = logs.siblings(&*self.disk, last.path);
         let at = siblings.iter().find(|sibling| is_it(sibling)).map(|sibling| sibling.name.clone());
         siblings.retain(|sibling| {
             let age = at.as_ref().and_then(|at| sibling.name.compare(at));
-            let is_since = age.map_or(is_later(&sibling.stat, modified), |age| age == Ordering::Greater);
+            let is_since = age.map_or(self.is_later(sibling, &last), |age| age == Ordering::Greater);
             is_since && !sibling.name.is_live() && !self.settings.pattern.matches(&sibling.path)
         });
         // While a file is being compressed both are there, and the archive is not whole.
@@ -92,6 +103,22 @@ impl Files {
         siblings.retain(|sibling| !is_archive(sibling) || !plain.contains(&sibling.name));
         siblings.sort_by_key(|sibling| sibling.stat.modified);
         siblings
+    }
+
+    /// Whether a file was begun after the `last` one. One that is older may still be written to, or be compressed.
+    fn is_later(&self, sibling: &Sibling, last: &Last<'_>) -> bool {
+        let stat = &sibling.stat;
+        match last.born {
+            // An archive is made when its file is long finished.
+            Some(born) if stat.born > 0 && !is_compressed(sibling.path.as_os_str()) => stat.born > born,
+            Some(_) | None => {
+                let born = i64::try_from(stat.born / 1_000_000).unwrap_or(i64::MAX);
+                // A server writes to the last one for a while after the next was made.
+                let grace = i64::try_from(self.settings.grace.as_millis()).unwrap_or(i64::MAX);
+                stat.modified > last.modified
+                    && (stat.born == 0 || born.saturating_add(grace) >= last.modified)
+            }
+        }
     }
 
     fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) {
@@ -163,38 +190,70 @@ impl Files {
 #[derive(Debug, Default)]
 pub(super) struct Logs(BTreeMap<PathBuf, Listing>);
 
-/// The files of one directory, by the name of their log.
-type Listing = BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>>;
+/// What is in one directory.
+#[derive(Debug, Default)]
+struct Listing {
+    /// The regular files, by the name of their log.
+    logs: BTreeMap<Vec<u8>, Vec<(PathBuf, Name)>>,
+    /// The first few directories.
+    directories: Vec<PathBuf>,
+}
 
 impl Logs {
-    /// The regular files of a log, in the directory of one of them.
+    /// The regular files of a log in the directory of one of them, or, where its rotations are kept in a directory in
+    /// there (logrotate's `olddir`), those.
     fn siblings(&mut self, disk: &dyn Disk, path: &Path) -> Vec<Sibling> {
         let (directory, log) = split(path);
-        let logs = self.0.entry(directory.to_owned()).or_insert_with(|| list(disk, directory));
-        let siblings = logs.get(log.log()).into_iter().flatten().filter_map(|(path, name)| {
+        let log = log.log();
+        let (mut names, directories) = {
+            let listing = self.of(disk, directory);
+            (listing.of_log(log).to_vec(), listing.directories.clone())
+        };
+        if names.iter().all(|(_, name)| name.is_live()) {
+            // Where a log is written to, its rotations are those of that one.
+            let is_old = |names: &&[(PathBuf, Name)]| {
+                !names.is_empty() && names.iter().all(|(_, name)| !name.is_live())
+            };
+            let old = directories
+                .iter()
+                .find_map(|old| Some(self.of(disk, old).of_log(log)).filter(is_old).map(<[_]>::to_vec));
+            names.extend(old.unwrap_or_default());
+        }
+        let siblings = names.into_iter().filter_map(|(path, name)| {
             // One that is gone by now was deleted before anybody could read it.
-            let stat = disk.stat(path).ok()?;
-            Some(Sibling { path: path.clone(), name: name.clone(), stat })
+            let stat = disk.stat(&path).ok()?;
+            Some(Sibling { path, name, stat })
         });
         siblings.collect()
     }
-}
 
-fn list(disk: &dyn Disk, directory: &Path) -> Listing {
-    let mut logs = Listing::new();
-    let entries = disk.list(directory).unwrap_or_default().into_iter().filter_map(Result::ok);
-    for (name, _) in entries.filter(|(_, kind)| *kind == Kind::File) {
-        let path = directory.join(&name);
-        let name = Name::of(&name);
-        logs.entry(name.log().to_vec()).or_default().push((path, name));
+    fn of(&mut self, disk: &dyn Disk, directory: &Path) -> &Listing {
+        self.0.entry(directory.to_owned()).or_insert_with(|| Listing::new(disk, directory))
     }
-    logs
 }
 
-/// Whether a file was both made and last written to after `modified`: an older one may still be written to, or compressed.
-fn is_later(stat: &Stat, modified: i64) -> bool {
-    let born = i64::try_from(stat.born / 1_000_000).unwrap_or(i64::MAX);
-    stat.modified > modified && (stat.born == 0 || born >= modified)
+impl Listing {
+    fn new(disk: &dyn Disk, directory: &Path) -> Listing {
+        let mut listing = Listing::default();
+        for (name, kind) in disk.list(directory).unwrap_or_default().into_iter().filter_map(Result::ok) {
+            let path = directory.join(&name);
+            match kind {
+                Kind::File => {
+                    let name = Name::of(&name);
+                    listing.logs.entry(name.log().to_vec()).or_default().push((path, name));
+                }
+                Kind::Directory => listing.directories.push(path),
+                Kind::Link | Kind::Other => {}
+            }
+        }
+        listing.directories.sort_unstable();
+        listing.directories.truncate(OLD_DIRECTORIES);
+        listing
+    }
+
+    fn of_log(&self, log: &[u8]) -> &[(PathBuf, Name)] {
+        self.logs.get(log).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Whether two files are rotations of one log.

@@ -15,7 +15,7 @@ use crate::position::Generation;
 const ARCHIVES: usize = 32;
 
 /// How many directories beside a file are looked into for its log's old files.
-const OLD_DIRECTORIES: usize = 8;
+pub(super) const OLD_DIRECTORIES: usize = 8;
 
 /// The other plain files of a file's directory and of its `olddir`, whatever their names.
 pub(super) fn plain_files(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {

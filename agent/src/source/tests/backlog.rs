@@ -100,6 +100,42 @@ fn where_the_known_file_is_gone_its_time_tells_what_came_after_it() {
 }
 
 #[test]
+fn what_was_rotated_after_a_file_that_is_compressed_already_is_read() {
+    for kept_in in ["", "old/"] {
+        let mut stage = Stage::new("log", InitialPosition::Start, &[("log", "one\n")]);
+        stage.make_directory("old");
+        stage.read_all();
+        let old = |number: usize| format!("{kept_in}log.{number}");
+        stage.rename("log", &old(1));
+        stage.append("log", "two\n");
+        // The server has not been told yet.
+        stage.append(&old(1), "late\n");
+        stage.rename(&old(1), &old(2));
+        stage.rename("log", &old(1));
+        stage.append("log", "three\n");
+        stage.remove(&old(2));
+        stage.read_all();
+        let mut came = stage.texts();
+        came.sort_unstable();
+        assert_eq!(came, ["late\n", "one\n", "three\n", "two\n"], "rotations in `{kept_in}`");
+    }
+}
+
+#[test]
+fn another_log_of_the_same_name_further_down_is_not_read() {
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", "one\n")]);
+    stage.make_directory("site");
+    stage.read_all();
+    stage.rename("log", "gone");
+    stage.append("log", "two\n");
+    stage.append("site/log", "other\n");
+    stage.append("site/log.1", "other\n");
+    stage.remove("gone");
+    stage.read_all();
+    assert_eq!(stage.texts(), ["one\n", "two\n"]);
+}
+
+#[test]
 fn other_logs_beside_it_are_not_read() {
     let mut stage = stage("log");
     rotate(&mut stage, 2, "three\n");

@@ -14,7 +14,7 @@ use kinetail_tests::faults::{Mode, Request};
 use kinetail_tests::host::Host;
 use kinetail_tests::logrotate::Logrotate;
 use kinetail_tests::scene::Scene;
-use kinetail_tests::server::{self, Habits, Server};
+use kinetail_tests::server::{self, GoesOn, Habits, Server};
 use kinetail_tests::{usage, wait, writer};
 use serde_json::json;
 use tokio::runtime;
@@ -247,7 +247,8 @@ impl Log {
 }
 
 fn habits(log: u64) -> Habits {
-    Habits { rate: RATE, first: log * NUMBERS, lingering: Duration::from_secs(1) }
+    let goes_on = GoesOn::AtOnce;
+    Habits { rate: RATE, first: log * NUMBERS, lingering: Duration::from_secs(1), goes_on }
 }
 
 /// What the agent holds at one moment.

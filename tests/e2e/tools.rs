@@ -109,7 +109,7 @@ async fn debians_configuration_of_apache2() -> Result<()> {
 async fn fedoras_configuration_of_httpd() -> Result<()> {
     let directives =
         "weekly\nrotate 4\ncreate\ndateext\nmissingok\nnotifempty\nsharedscripts\ndelaycompress\nREOPEN";
-    check(Way::new("httpd", directives).daily().lingering()).await
+    check(Way::new("httpd", directives).daily().lingering().removing()).await
 }
 
 #[tokio::test]

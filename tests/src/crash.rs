@@ -20,7 +20,7 @@ use crate::wait;
 
 /// How long a checkpoint, or the metrics, may be in the making: what happened after they were drawn up and before the
 /// file was written does not stand in them.
-const IN_THE_MAKING: Duration = Duration::from_millis(250);
+const IN_THE_MAKING: Duration = Duration::from_secs(1);
 
 /// The end of one life of an agent.
 #[derive(Clone, Copy, Debug)]

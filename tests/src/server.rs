@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -33,12 +33,25 @@ pub struct Habits {
     pub first: u64,
     /// How long old processes go on writing after they were told to open their log again.
     pub lingering: Duration,
+    /// When it goes on after its first burst of lines.
+    pub goes_on: GoesOn,
+}
+
+/// When a server goes on after its first burst of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoesOn {
+    /// At its rate.
+    AtOnce,
+    /// When [`Server::go_on`] says so: no tool that is driven by lines rotates until then.
+    WhenTold,
 }
 
 /// A running server. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     next: Arc<AtomicU64>,
+    /// Whether it may go on after its first burst.
+    may_go_on: Arc<AtomicBool>,
     /// Held while lines are written.
     writing: Arc<Mutex<()>>,
     stop: Option<SyncSender<()>>,
@@ -67,18 +80,24 @@ impl Server {
         let next = Arc::new(AtomicU64::new(habits.first));
         let (stop, stopped) = sync_channel(1);
         let writing = Arc::<Mutex<()>>::default();
-        let (count, turn) = (Arc::clone(&next), Arc::clone(&writing));
+        let may_go_on = Arc::new(AtomicBool::new(habits.goes_on == GoesOn::AtOnce));
+        let (count, go, turn) = (Arc::clone(&next), Arc::clone(&may_go_on), Arc::clone(&writing));
         let thread = thread::Builder::new()
             .name("server".to_owned())
-            .spawn(move || log.write(&habits, &count, &turn, &stopped))
+            .spawn(move || log.write(&habits, &count, &go, &turn, &stopped))
             .context("failed to start a thread")?;
-        Ok(Server { next, writing, stop: Some(stop), thread: Some(thread) })
+        Ok(Server { next, may_go_on, writing, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The number of the line that comes next.
     #[must_use]
     pub fn next(&self) -> u64 {
         self.next.load(Ordering::SeqCst)
+    }
+
+    /// Lets it go on after its first burst.
+    pub fn go_on(&self) {
+        self.may_go_on.store(true, Ordering::SeqCst);
     }
 
     /// Waits until it has written so many more lines.
@@ -139,15 +158,20 @@ impl Log {
         mut self,
         habits: &Habits,
         next: &AtomicU64,
+        may_go_on: &AtomicBool,
         turn: &Mutex<()>,
         stopped: &Receiver<()>,
     ) -> Result<()> {
-        let start = Instant::now();
+        let mut start = Instant::now();
         let mut burst = 0;
         loop {
             let writing = turn.lock().unwrap_or_else(PoisonError::into_inner);
             self.reopen(habits.lingering)?;
-            burst += 1;
+            if burst == 1 && !may_go_on.load(Ordering::SeqCst) {
+                start = Instant::now();
+            } else {
+                burst += 1;
+            }
             // A server that was held up catches up: the rate is that of the whole.
             let due = habits.first + u64::from(habits.rate) * u64::from(burst) / u64::from(BURSTS);
             for number in next.load(Ordering::SeqCst)..due {
@@ -197,7 +221,7 @@ mod tests {
         let [logs, rotated] = ["logs", "logs/log.1"].map(|name| dir.path().join(name));
         fs::create_dir(&logs).unwrap();
         let log = logs.join("log");
-        let habits = Habits { rate: 2000, first: 5, lingering: wait::LONG };
+        let habits = Habits { rate: 2000, first: 5, lingering: wait::LONG, goes_on: GoesOn::AtOnce };
         let server = Server::to_file(&log, habits).unwrap();
         server.grown(100).await.unwrap();
         writer::rename(&log, &rotated).unwrap();

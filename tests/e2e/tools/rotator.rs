@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use kinetail_tests::host::Host;
 use kinetail_tests::logrotate::Logrotate;
-use kinetail_tests::server::{self, Habits, Server};
+use kinetail_tests::server::{self, GoesOn, Habits, Server};
 use kinetail_tests::wait;
 
 use crate::ways::{Tool, Way};
@@ -55,8 +55,8 @@ impl<'a> Rotator<'a> {
     }
 
     /// Starts a server whose first line has the number `first`.
-    pub(crate) fn serve(&mut self, first: u64) -> Result<()> {
-        let habits = Habits { rate: RATE, first, lingering: self.way.lingering };
+    pub(crate) fn serve(&mut self, first: u64, goes_on: GoesOn) -> Result<()> {
+        let habits = Habits { rate: RATE, first, lingering: self.way.lingering, goes_on };
         self.server = Some(match &self.way.tool {
             Tool::Logrotate { .. } => Server::to_file(&self.log, habits)?,
             Tool::Rotatelogs { arguments } => {
@@ -75,6 +75,12 @@ impl<'a> Rotator<'a> {
                 Server::to_pipe(pipe, habits)?
             }
         });
+        Ok(())
+    }
+
+    /// Lets a server go on that waits for that.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        self.server.as_ref().context("there is a server")?.go_on();
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use kinetail_tests::endpoint::Throughput;
 use kinetail_tests::logrotate;
 use kinetail_tests::metrics::Metrics;
 use kinetail_tests::scene::Scene;
+use kinetail_tests::server::GoesOn;
 use kinetail_tests::{wait, writer};
 use serde_json::json;
 
@@ -90,11 +91,18 @@ impl<'a> Run<'a> {
         // What is renamed before an agent has ever looked is not the agent's.
         let host = &self.scene.host;
         host.until("the agent is there", wait::LONG, |_| Ok(true)).await?;
-        self.rotator.serve(self.written)?;
+        self.rotator.serve(self.written, GoesOn::WhenTold)?;
         let is_open = |metrics: &Metrics| Ok(metrics.sum("kinetail_open_files")? > 0);
         host.until("the agent has found the log", wait::LONG, is_open).await?;
-        for _ in 0..rotations {
+        self.rotator.go_on()?;
+        for rotation in 1..=u64::from(rotations) {
             self.rotate().await?;
+            if self.way.destroys == Destroys::Removed {
+                // What is removed before the agent has looked once is the tool's doing.
+                let is_seen =
+                    |metrics: &Metrics| Ok(metrics.sum("kinetail_files_rotated_total")? >= rotation);
+                self.scene.host.until("the agent has seen the rotation", wait::LONG, is_seen).await?;
+            }
         }
         self.serve_out().await?;
         let must = match self.way.destroys {
@@ -127,7 +135,7 @@ impl<'a> Run<'a> {
     /// Kills between rotations, with some before the next agent starts.
     async fn killed(&mut self, kills: u32) -> Result<()> {
         let mut agent = self.scene.host.start()?;
-        self.rotator.serve(self.written)?;
+        self.rotator.serve(self.written, GoesOn::AtOnce)?;
         for kill in 0..kills {
             let while_down = if kill % 2 == 0 { WHILE_DOWN } else { 0 };
             for _ in while_down..WITH_A_KILL {

@@ -69,6 +69,13 @@ impl Files {
         self.supersede();
     }
 
+    /// The newest file of the log at `path` whose name was taken from it.
+    pub(super) fn predecessor(&self, path: &Path) -> Option<FileId> {
+        let leaving = self.unheard().filter_map(|id| Some((id, self.table.get(id)?)));
+        let of_log = leaving.filter(|(_, tailed)| tailed.leaving && are_of_one_log(&tailed.path, path));
+        of_log.max_by_key(|(id, tailed)| (tailed.modified, *id)).map(|(id, _)| id)
+    }
+
     /// Takes up what was rotated after a file whose name was taken from it.
     pub(super) fn follow(&mut self, id: FileId, met: &mut Met, now: Instant) {
         let Some(tailed) = self.table.get(id) else { return };

@@ -284,6 +284,8 @@ impl Files {
         self.table.set_footer(id, footer);
         info!(file = %path.display(), file_id = id.to_raw(), "found new file");
         met.add([id]);
+        // A log that had no file for a moment may have been rotated once more in it.
+        met.rotated.extend(self.predecessor(path));
         Some(id)
     }
 

@@ -122,6 +122,23 @@ fn what_was_rotated_after_a_file_that_is_compressed_already_is_read() {
 }
 
 #[test]
+fn what_came_and_was_rotated_after_a_look_that_found_no_log_is_read() {
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", "one\n")]);
+    stage.read_all();
+    // The server makes the next file by itself, in its own time.
+    stage.rename("log", "log.1");
+    stage.look();
+    stage.append("log", "two\n");
+    stage.rename("log.1", "log.2");
+    stage.rename("log", "log.1");
+    stage.append("log", "three\n");
+    stage.read_all();
+    let mut came = stage.texts();
+    came.sort_unstable();
+    assert_eq!(came, ["one\n", "three\n", "two\n"]);
+}
+
+#[test]
 fn another_log_of_the_same_name_further_down_is_not_read() {
     let mut stage = Stage::new("log", InitialPosition::Start, &[("log", "one\n")]);
     stage.make_directory("site");

@@ -141,7 +141,7 @@ async fn balance(scene: &Scene, agent: Agent, written: &[(u64, u64)]) -> anyhow:
     let arrived = wait::until("every line has arrived", 2 * wait::LONG, async || {
         Ok(scene.faults.look(|requests| taken(requests).len() as u64 >= lines).then_some(()))
     });
-    arrived.await.with_context(|| scene.host.agent_log())?;
+    let arrived = arrived.await;
     agent.stop().await?;
 
     let metrics = scene.host.metrics()?.context("nothing is published")?;
@@ -149,14 +149,18 @@ async fn balance(scene: &Scene, agent: Agent, written: &[(u64, u64)]) -> anyhow:
     let is_ours = |number: &u64| written.iter().any(|(first, next)| (*first..*next).contains(number));
     let foreign = taken.keys().filter(|number| !is_ours(number)).count() as u64;
     let missing = lines + foreign - taken.len() as u64;
+    let first_missing =
+        written.iter().flat_map(|(first, next)| *first..*next).find(|number| !taken.contains_key(number));
     let repeated: u64 = taken.values().map(|times| times - 1).sum();
     // A connection that is cut takes the answers with it.
     let possible = metrics.sum("kinetail_records_possibly_repeated_total")?;
     anyhow::ensure!(
         missing == 0 && foreign == 0 && repeated <= possible,
-        "{lines} lines written, {missing} missing, {foreign} foreign, {repeated} repeated where {possible} may be; {}",
+        "{lines} lines written, {missing} missing (the first is {first_missing:?}), {foreign} foreign, {repeated} repeated \
+         where {possible} may be; {}",
         scene.host.agent_log()
     );
+    arrived.with_context(|| scene.host.agent_log())?;
     metrics.balance()?;
     Ok(lines)
 }

@@ -54,6 +54,58 @@ pub enum FormatError {
     Json(#[source] serde_json::Error),
 }
 
+impl State {
+    /// The bytes of the state file.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let flows = self.flows.iter().map(|(id, files)| RawFlow {
+            id: id.as_str().to_owned(),
+            files: files.iter().map(RawFile::of).collect(),
+        });
+        let raw = RawState { flows: flows.collect() };
+        let json =
+            serde_json::to_string_pretty(&raw).expect("numbers, strings and lists can be written as JSON");
+        let crc = crc32fast::hash(json.as_bytes());
+        format!("{MAGIC}{VERSION} generation={} crc={crc:08x}\n{json}", self.generation).into_bytes()
+    }
+
+    /// Reads the bytes of a state file.
+    ///
+    /// # Errors
+    /// If it can't be trusted.
+    pub fn read(bytes: &[u8]) -> Result<State, FormatError> {
+        let newline = memchr::memchr(b'\n', bytes).ok_or(FormatError::Header)?;
+        let (header, json) = bytes.split_at_checked(newline).ok_or(FormatError::Header)?;
+        let json = json.get(1..).unwrap_or_default();
+        let header = str::from_utf8(header).ok().and_then(|header| header.strip_prefix(MAGIC));
+        let mut words = header.ok_or(FormatError::Header)?.split(' ');
+        let version: u32 = words.next().and_then(|word| word.parse().ok()).ok_or(FormatError::Header)?;
+        if version > VERSION {
+            return Err(FormatError::Newer { found: version });
+        }
+        let mut field =
+            |name: &str| words.next().and_then(|word| word.strip_prefix(name)).ok_or(FormatError::Header);
+        let generation = field("generation=")?.parse().map_err(|_| FormatError::Header)?;
+        let expected = u32::from_str_radix(field("crc=")?, 16).map_err(|_| FormatError::Header)?;
+        let found = crc32fast::hash(json);
+        if found != expected {
+            return Err(FormatError::Checksum { found, expected });
+        }
+        let raw: RawState = serde_json::from_slice(json).map_err(FormatError::Json)?;
+        let mut id = FileId::FIRST;
+        let mut flows = Vec::new();
+        for flow in raw.flows {
+            let mut files = Vec::new();
+            for file in flow.files {
+                files.push(file.into_generation(id));
+                id = id.next();
+            }
+            flows.push((FlowId::from_text(flow.id), files));
+        }
+        Ok(State { generation, flows })
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct RawState {
     flows: Vec<RawFlow>,
@@ -143,55 +195,6 @@ impl RawFile {
     }
 }
 
-/// The bytes of the state file.
-#[must_use]
-pub(super) fn write(state: &State) -> Vec<u8> {
-    let flows = state.flows.iter().map(|(id, files)| RawFlow {
-        id: id.as_str().to_owned(),
-        files: files.iter().map(RawFile::of).collect(),
-    });
-    let raw = RawState { flows: flows.collect() };
-    let json = serde_json::to_string_pretty(&raw).expect("numbers, strings and lists can be written as JSON");
-    let crc = crc32fast::hash(json.as_bytes());
-    format!("{MAGIC}{VERSION} generation={} crc={crc:08x}\n{json}", state.generation).into_bytes()
-}
-
-/// Reads the bytes of a state file.
-///
-/// # Errors
-/// If it can't be trusted.
-pub(super) fn read(bytes: &[u8]) -> Result<State, FormatError> {
-    let newline = memchr::memchr(b'\n', bytes).ok_or(FormatError::Header)?;
-    let (header, json) = bytes.split_at_checked(newline).ok_or(FormatError::Header)?;
-    let json = json.get(1..).unwrap_or_default();
-    let header = str::from_utf8(header).ok().and_then(|header| header.strip_prefix(MAGIC));
-    let mut words = header.ok_or(FormatError::Header)?.split(' ');
-    let version: u32 = words.next().and_then(|word| word.parse().ok()).ok_or(FormatError::Header)?;
-    if version > VERSION {
-        return Err(FormatError::Newer { found: version });
-    }
-    let mut field =
-        |name: &str| words.next().and_then(|word| word.strip_prefix(name)).ok_or(FormatError::Header);
-    let generation = field("generation=")?.parse().map_err(|_| FormatError::Header)?;
-    let expected = u32::from_str_radix(field("crc=")?, 16).map_err(|_| FormatError::Header)?;
-    let found = crc32fast::hash(json);
-    if found != expected {
-        return Err(FormatError::Checksum { found, expected });
-    }
-    let raw: RawState = serde_json::from_slice(json).map_err(FormatError::Json)?;
-    let mut id = FileId::FIRST;
-    let mut flows = Vec::new();
-    for flow in raw.flows {
-        let mut files = Vec::new();
-        for file in flow.files {
-            files.push(file.into_generation(id));
-            id = id.next();
-        }
-        flows.push((FlowId::from_text(flow.id), files));
-    }
-    Ok(State { generation, flows })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -244,26 +247,26 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(state in any_state()) {
-            prop_assert_eq!(read(&write(&state)).unwrap(), state);
+            prop_assert_eq!(State::read(&state.write()).unwrap(), state);
         }
 
         /// Whatever is torn off or flipped, the file is refused, not half believed.
         #[test]
         fn a_damaged_file_is_refused(state in any_state(), at in any::<prop::sample::Index>(), flip in 1u8..) {
-            let whole = write(&state);
+            let whole = state.write();
             let at = at.index(whole.len());
-            prop_assert!(read(&whole[..at]).is_err());
+            prop_assert!(State::read(&whole[..at]).is_err());
             let mut changed = whole.clone();
             changed[at] ^= flip;
             // A flip in the number of the generation goes unnoticed, and does no harm.
-            if let Ok(other) = read(&changed) {
+            if let Ok(other) = State::read(&changed) {
                 prop_assert_eq!(other.flows, state.flows);
             }
         }
 
         #[test]
         fn any_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(read(&bytes).is_err());
+            prop_assert!(State::read(&bytes).is_err());
         }
     }
 
@@ -271,13 +274,13 @@ mod tests {
     #[test]
     fn no_torn_or_changed_byte_is_believed() {
         let whole = include_bytes!("../../../fixtures/checkpoint/v1");
-        let flows = read(whole).unwrap().flows;
+        let flows = State::read(whole).unwrap().flows;
         for at in 0..whole.len() {
-            assert!(read(&whole[..at]).is_err(), "torn at {at}");
+            assert!(State::read(&whole[..at]).is_err(), "torn at {at}");
             for flip in 1..=u8::MAX {
                 let mut changed = whole.to_vec();
                 changed[at] ^= flip;
-                let read = read(&changed).map_or_else(|_| flows.clone(), |state| state.flows);
+                let read = State::read(&changed).map_or_else(|_| flows.clone(), |state| state.flows);
                 assert_eq!(read, flows, "byte {at} changed by {flip:#x}");
             }
         }
@@ -285,15 +288,15 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_named() {
-        let text = String::from_utf8(write(&State::default())).unwrap().replace(" v1 ", " v2 ");
-        let error = read(text.as_bytes()).unwrap_err();
+        let text = String::from_utf8(State::default().write()).unwrap().replace(" v1 ", " v2 ");
+        let error = State::read(text.as_bytes()).unwrap_err();
         assert_eq!(error.to_string(), "it has version 2, but this kinetail knows versions up to 1");
     }
 
     #[test]
     fn a_file_of_this_version_stays_readable() {
         let text = include_str!("../../../fixtures/checkpoint/v1");
-        let state = read(text.as_bytes()).unwrap();
+        let state = State::read(text.as_bytes()).unwrap();
         assert_eq!(state.generation, 7);
         assert_eq!(state.flows[0].0.as_str(), "kinesis:ApplicationLogInputStream:/var/log/httpd/access_log*");
         assert_eq!(state.flows[0].1[0].position.offset, Offset::from_raw(4096));

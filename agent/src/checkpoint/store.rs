@@ -14,7 +14,7 @@ use std::process;
 use nix::fcntl::{Flock, FlockArg};
 use tracing::error;
 
-use super::format::{self, FormatError, State};
+use super::format::{FormatError, State};
 use crate::chain::Chain;
 
 const CURRENT: &str = "checkpoint";
@@ -147,7 +147,7 @@ impl Store {
     /// If any step fails; the checkpoint on disk is then the old one.
     pub fn save(&self, state: &State) -> Result<(), StoreError> {
         let failed = |source| StoreError::Write { path: self.directory.join(CURRENT), source };
-        replace(&self.directory, &format::write(state)).map_err(failed)
+        replace(&self.directory, &state.write()).map_err(failed)
     }
 
     /// Moves the checkpoint and the one before away, as `….replaced`, so that there is none.
@@ -214,7 +214,7 @@ pub fn load(directory: &Path) -> Result<(Found, Vec<(PathBuf, FormatError)>), St
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(source) => return Err(StoreError::Read { path, source }),
         };
-        match format::read(&bytes) {
+        match State::read(&bytes) {
             Ok(state) => return Ok((Found::State(state), damaged)),
             Err(source @ FormatError::Newer { .. }) => return Err(StoreError::Newer { path, source }),
             Err(error) => damaged.push((path, error)),
@@ -315,8 +315,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let [current, previous] = [CURRENT, PREVIOUS].map(|name| directory.path().join(name));
         let store = Store::open(directory.path()).unwrap();
-        fs::write(&previous, format::write(&state(1))).unwrap();
-        let whole = format::write(&state(2));
+        fs::write(&previous, state(1).write()).unwrap();
+        let whole = state(2).write();
         for torn in (0..whole.len()).map(|cut| &whole[..cut]) {
             fs::write(&current, torn).unwrap();
             assert_eq!(store.load().unwrap(), Found::State(state(1)));
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(read(), before);
         fs::remove_dir(directory.path().join(NEW)).unwrap();
         store.save(&state(4)).unwrap();
-        assert_eq!(read(), [4, 2].map(|generation| format::write(&state(generation))));
+        assert_eq!(read(), [4, 2].map(|generation| state(generation).write()));
     }
 
     #[test]
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn a_newer_version_is_refused_and_left_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        let newer = String::from_utf8(format::write(&state(3))).unwrap().replace(" v1 ", " v9 ");
+        let newer = String::from_utf8(state(3).write()).unwrap().replace(" v1 ", " v9 ");
         fs::write(directory.path().join(CURRENT), &newer).unwrap();
         assert!(matches!(load(directory.path()), Err(StoreError::Newer { .. })));
         assert_eq!(fs::read_to_string(directory.path().join(CURRENT)).unwrap(), newer);

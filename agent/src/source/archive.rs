@@ -3,9 +3,10 @@
 //!
 //! Nothing of an archive is believed before all of it was decoded once, so that its checksums had their say: what is cut
 //! short or damaged is an error before its first byte is given out. That costs the decoding twice, and needs no memory
-//! beyond the decoder's own. Decodes forward only and keeps what the last read gave; whoever asks for earlier bytes waits
-//! until it was decoded again from the beginning. Does not know which file it was made from, nor whether one that is cut
-//! short is still being written.
+//! beyond the decoder's own. It may take minutes, so that it is done in turns, between which other files are read: what
+//! does not end within the first is [`Unfinished`], and a [`Trial`] goes on with it. Decodes forward only and keeps what
+//! the last read gave; whoever asks for earlier bytes waits until it was decoded again from the beginning. Does not know
+//! which file it was made from, nor whether one that is cut short is still being written. (G4)
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -14,10 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Content, Stat};
 use super::evidence::OpenError;
-use crate::position::{Head, Offset};
+use crate::position::{Head, Offset, Tail};
 
 /// How much is decoded at once.
 const STEP_BYTES: usize = 64 * 1024;
+
+/// How much is decoded before other files have their turn: some hundredths of a second, whatever the format.
+const TURN_BYTES: u64 = 1024 * 1024;
 
 /// The largest window that a decoder may hold, as a power of two: the 64 MiB of `xz -9`. What needs more, as `zstd --long`
 /// may, is an error.
@@ -28,7 +32,7 @@ const XZ_KIB: u32 = (1 << (WINDOW_LOG - 10)) + 1024;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// RFC 1952, also of several members.
     Gzip,
     /// RFC 8878, also of several frames.
@@ -63,7 +67,7 @@ impl Format {
     }
 }
 
-/// An archive that cannot be decoded to its end: it is still being written, or it is damaged.
+/// An archive that is not decoded to its end: that takes more than one turn, or it is still being written, or damaged.
 #[derive(Debug, thiserror::Error)]
 #[error("could decode only {readable} bytes of what is in `{path}`")]
 pub(crate) struct Unfinished {
@@ -71,12 +75,80 @@ pub(crate) struct Unfinished {
     /// What the archive was when that was tried.
     pub(super) stat: Stat,
     pub(super) readable: u64,
-    source: io::Error,
+    /// None if nothing is wrong so far.
+    source: Option<io::Error>,
+}
+
+impl Unfinished {
+    /// Whether it only takes longer, as far as it was decoded.
+    pub(super) fn goes_on(&self) -> bool {
+        self.source.is_none()
+    }
+}
+
+/// An archive that is being decoded for the first time.
+#[derive(Debug)]
+pub(super) struct Trial {
+    path: PathBuf,
+    stat: Stat,
+    decoded: Decoded,
+}
+
+impl Trial {
+    /// Begins with an open file, found at `path`.
+    ///
+    /// # Errors
+    /// If nothing of it can be decoded.
+    pub(super) fn begin(file: Arc<dyn Content>, path: &Path, format: Format) -> Result<Trial, OpenError> {
+        let stat = file.stat().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
+        let unfinished = |source| {
+            let path = path.to_owned();
+            OpenError::Unfinished(Box::new(Unfinished { path, stat, readable: 0, source: Some(source) }))
+        };
+        let decoded = Decoded::begin(file, format).map_err(unfinished)?;
+        Ok(Trial { path: path.to_owned(), stat, decoded })
+    }
+
+    /// Where it was found.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the archive was at the beginning.
+    pub(super) fn stat(&self) -> Stat {
+        self.stat
+    }
+
+    /// Whether what is in it begins with `head`.
+    fn begins_with(&mut self, head: Head) -> Result<bool, Box<Unfinished>> {
+        self.decoded.begins_with(head).map_err(|source| self.unfinished(Some(source)))
+    }
+
+    /// Decodes for one turn; says how much that was, which is nothing at the end only.
+    ///
+    /// # Errors
+    /// If it cannot be decoded further.
+    pub(super) fn take_turn(&mut self) -> Result<u64, Box<Unfinished>> {
+        self.decoded.run(u64::MAX).map_err(|source| self.unfinished(Some(source)))
+    }
+
+    /// The archive, once it was decoded to its end.
+    pub(super) fn finish(self) -> Result<Archive, Box<Unfinished>> {
+        if self.decoded.is_at_end() {
+            return Ok(Archive::whole(self.decoded));
+        }
+        Err(self.unfinished(None))
+    }
+
+    fn unfinished(&self, source: Option<io::Error>) -> Box<Unfinished> {
+        let (path, stat, readable) = (self.path.clone(), self.stat, self.decoded.end);
+        Box::new(Unfinished { path, stat, readable, source })
+    }
 }
 
 /// An archive that is whole.
 #[derive(Debug)]
-pub(crate) struct Archive {
+pub struct Archive {
     file: Arc<dyn Content>,
     /// How many bytes are in it.
     size: u64,
@@ -84,32 +156,50 @@ pub(crate) struct Archive {
 }
 
 impl Archive {
-    /// Decodes all of an open file, found at `path`, if what is in it begins with `head`.
+    /// Decodes all of an open file, however long that takes.
     ///
     /// # Errors
     /// If it cannot be decoded to its end.
-    pub(super) fn read_through(
+    pub fn read_through(file: Arc<dyn Content>, format: Format) -> io::Result<Archive> {
+        let mut decoded = Decoded::begin(file, format)?;
+        while decoded.run(u64::MAX)? > 0 {}
+        Ok(Archive::whole(decoded))
+    }
+
+    /// What was decoded to its end.
+    fn whole(decoded: Decoded) -> Archive {
+        Archive { file: Arc::clone(&decoded.file), size: decoded.end, decoded: Mutex::new(decoded) }
+    }
+
+    /// Decodes an open file, found at `path`, if what is in it begins with `head`.
+    ///
+    /// # Errors
+    /// If it cannot be decoded to its end, or not within a turn.
+    pub(super) fn open(
         file: Arc<dyn Content>,
         path: &Path,
         format: Format,
         head: Head,
     ) -> Result<Option<Archive>, OpenError> {
-        let stat = file.stat().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
-        let unfinished = |source, readable| {
-            OpenError::Unfinished(Box::new(Unfinished { path: path.to_owned(), stat, readable, source }))
-        };
-        // Of formats that have no frame around nothing, nothing would be a whole archive.
-        if stat.size == 0 {
-            return Err(unfinished(io::ErrorKind::UnexpectedEof.into(), 0));
-        }
-        let mut decoded =
-            Decoded::begin(Arc::clone(&file), format).map_err(|source| unfinished(source, 0))?;
-        let begins = decoded.begins_with(head).map_err(|source| unfinished(source, decoded.end))?;
-        if !begins {
+        let mut trial = Trial::begin(file, path, format)?;
+        if !trial.begins_with(head).map_err(OpenError::Unfinished)? {
             return Ok(None);
         }
-        let size = decoded.run_to_end().map_err(|source| unfinished(source, decoded.end))?;
-        Ok(Some(Archive { file, size, decoded: Mutex::new(decoded) }))
+        trial.take_turn().and_then(|_| trial.finish()).map(Some).map_err(OpenError::Unfinished)
+    }
+
+    /// Decodes for one turn towards `offset`, so that what stands there can be read at once; says how much that was,
+    /// which is nothing when it is near enough.
+    ///
+    /// # Errors
+    /// If the file does not give its bytes any more.
+    pub(super) fn approach(&self, offset: Offset) -> io::Result<u64> {
+        let near = offset.to_raw().saturating_sub((Tail::BYTES + STEP_BYTES) as u64);
+        let mut decoded = self.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if near < decoded.kept_from() {
+            decoded.restart()?;
+        }
+        decoded.run(near)
     }
 }
 
@@ -143,6 +233,10 @@ struct Decoded {
 
 impl Decoded {
     fn begin(file: Arc<dyn Content>, format: Format) -> io::Result<Decoded> {
+        // Of formats that have no frame around nothing, nothing would be a whole archive.
+        if file.stat()?.size == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let mut decoded = Decoded { file, format, decoder: None, head: Vec::new(), kept: Vec::new(), end: 0 };
         decoded.restart()?;
         Ok(decoded)
@@ -161,12 +255,18 @@ impl Decoded {
         Ok(self.head.get(..len).is_some_and(|bytes| Head::of(bytes) == head))
     }
 
-    /// Decodes what is left, and says how much it is in all.
-    fn run_to_end(&mut self) -> io::Result<u64> {
-        while self.decode()? > 0 {
+    /// Decodes for one turn, but not beyond `until` by more than a step, and keeps nothing of it; says how much that was.
+    fn run(&mut self, until: u64) -> io::Result<u64> {
+        let (start, mut read) = (self.end, 1);
+        while read > 0 && self.end < until && self.end - start < TURN_BYTES {
             self.kept.clear();
+            read = self.decode()?;
         }
-        Ok(self.end)
+        Ok(self.end - start)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.decoder.is_none()
     }
 
     fn read_at(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -319,7 +419,7 @@ mod tests {
 
     /// Opens an archive that holds these bytes.
     fn open(format: Format, archive: &[u8]) -> Result<Archive, OpenError> {
-        let archive = Archive::read_through(counted(archive), Path::new("a"), format, Head::default());
+        let archive = Archive::open(counted(archive), Path::new("a"), format, Head::default());
         archive.map(|archive| archive.expect("everything begins with nothing"))
     }
 
@@ -342,10 +442,11 @@ mod tests {
     fn check_unfinished(format: Format, archive: &[u8]) {
         let result = open(format, archive);
         assert!(
-            matches!(result, Err(OpenError::Unfinished(_))),
+            matches!(&result, Err(OpenError::Unfinished(archive)) if !archive.goes_on()),
             "{format:?} of {} bytes: {result:?}",
             archive.len()
         );
+        assert!(Archive::read_through(counted(archive), format).is_err(), "{format:?}");
     }
 
     #[test]
@@ -422,7 +523,7 @@ mod tests {
         for (format, tool) in TOOLS {
             let archive = compress(tool, &text);
             let cut = &archive[..archive.len() - 1];
-            let open = |head| Archive::read_through(counted(cut), Path::new("a"), format, head);
+            let open = |head| Archive::open(counted(cut), Path::new("a"), format, head);
             assert!(open(Head::of(b"another line\n")).unwrap().is_none(), "{format:?}");
             assert!(open(Head::of(&text)).is_err(), "{format:?}");
         }
@@ -435,7 +536,7 @@ mod tests {
         for (format, tool) in TOOLS {
             let bytes = compress(tool, &text);
             let counted = counted(&bytes);
-            let archive = Archive::read_through(counted.clone(), Path::new("a"), format, Head::default());
+            let archive = Archive::open(counted.clone(), Path::new("a"), format, Head::default());
             let archive = archive.unwrap().unwrap();
             counted.read.store(0, Ordering::Relaxed);
             for start in (0..text.len()).step_by(50_000) {
@@ -449,10 +550,68 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_more_than_a_turn_is_decoded_turn_by_turn() {
+        let turn = usize::try_from(TURN_BYTES).unwrap();
+        let text = text(3 * turn + 1000);
+        for (format, tool) in TOOLS {
+            let bytes = compress(tool, &text);
+            let Err(OpenError::Unfinished(begun)) = open(format, &bytes) else {
+                unreachable!("{format:?} is whole at once");
+            };
+            assert!(begun.goes_on() && begun.readable < 2 * TURN_BYTES, "{format:?}: {begun:?}");
+
+            let counted = counted(&bytes);
+            let mut trial = Trial::begin(counted.clone(), Path::new("a"), format).unwrap();
+            let mut turns = 0;
+            while let bytes @ 1.. = trial.take_turn().unwrap() {
+                assert!(bytes < TURN_BYTES + STEP_BYTES as u64, "{format:?}: {bytes}");
+                turns += 1;
+            }
+            assert!((3..=4).contains(&turns), "{format:?}: {turns}");
+            let archive = trial.finish().unwrap();
+
+            let end = text.len() - turn / 2;
+            let offset = Offset::from_raw(end as u64);
+            while archive.approach(offset).unwrap() > 0 {}
+            counted.read.store(0, Ordering::Relaxed);
+            assert!(
+                read(&archive, (end - Tail::BYTES) as u64, turn) == text[end - Tail::BYTES..],
+                "{format:?}"
+            );
+            let again = counted.read.load(Ordering::Relaxed);
+            assert!(
+                again < bytes.len() as u64 / 2,
+                "{format:?}: {again} of {} bytes are read again",
+                bytes.len()
+            );
+            assert!(read(&archive, 0, text.len()) == text, "{format:?}");
+        }
+    }
+
+    /// What is damaged behind the first turn is found in the one that comes to it.
+    #[test]
+    fn a_long_archive_that_is_damaged_is_no_archive() {
+        let text = text(2 * usize::try_from(TURN_BYTES).unwrap());
+        for (format, tool) in TOOLS {
+            let archive = compress(tool, &text);
+            let mut trial =
+                Trial::begin(counted(&archive[..archive.len() - 1]), Path::new("a"), format).unwrap();
+            let unfinished = loop {
+                match trial.take_turn() {
+                    Ok(bytes) => assert!(bytes > 0, "{format:?} is whole"),
+                    Err(unfinished) => break unfinished,
+                }
+            };
+            assert!(!unfinished.goes_on() && unfinished.readable > TURN_BYTES, "{format:?}: {unfinished:?}");
+            assert!(trial.finish().is_err(), "{format:?}");
+        }
+    }
+
+    #[test]
     fn what_is_appended_to_a_proved_archive_is_not_given_out() {
         let text = text(3000);
         let counted = counted(&compress(TOOLS[0].1, &text));
-        let archive = Archive::read_through(counted.clone(), Path::new("a"), Format::Gzip, Head::default());
+        let archive = Archive::open(counted.clone(), Path::new("a"), Format::Gzip, Head::default());
         let archive = archive.unwrap().unwrap();
         (&counted.file).write_all(&compress(TOOLS[0].1, b"two\n")).unwrap();
         assert!(read(&archive, 0, 4000) == text);

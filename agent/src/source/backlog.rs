@@ -145,14 +145,19 @@ impl Files {
                     continue;
                 }
             };
-            // What is compressed while it is read is read to its end all the same, from what is still open.
-            if is_compressed(path.as_os_str()) && self.is_open_elsewhere(&opened) {
-                continue;
-            }
-            if let Some(id) = self.identify(&path, opened, met, now) {
-                self.table.edit(id, |tailed| tailed.in_reach = false);
-                self.mark_leaving(id, now);
-            }
+            self.take_up_rotation(&path, opened, met, now);
+        }
+    }
+
+    /// Takes up a file that was rotated unseen.
+    pub(super) fn take_up_rotation(&mut self, path: &Path, opened: Opened, met: &mut Met, now: Instant) {
+        // What is compressed while it is read is read to its end all the same, from what is still open.
+        if is_compressed(path.as_os_str()) && self.is_open_elsewhere(&opened) {
+            return;
+        }
+        if let Some(id) = self.identify(path, opened, met, now) {
+            self.table.edit(id, |tailed| tailed.in_reach = false);
+            self.mark_leaving(id, now);
         }
     }
 
@@ -172,7 +177,9 @@ impl Files {
 
     /// The lane in which a file is read.
     pub(crate) fn lane(&self, id: FileId) -> Option<Lane> {
-        let tailed = self.table.get(id)?;
+        let Some(tailed) = self.table.get(id) else {
+            return self.modified_if_decoding(id).map(|modified| Lane::Backlog { modified });
+        };
         Some(if tailed.is_backlog() { Lane::Backlog { modified: tailed.modified } } else { Lane::Live })
     }
 

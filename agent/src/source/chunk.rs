@@ -72,6 +72,13 @@ impl<'a> Chunk<'a> {
         Chunk { file, mark, start, window, before, part, layout, last: false, cut: None }
     }
 
+    /// The first bytes of a part, though of no file: of tests.
+    #[must_use]
+    pub fn alone(bytes: &'a [u8], part: Part, layout: &'a Layout) -> Chunk<'a> {
+        let mark = Mark { place: 0, turn: 0, first: None };
+        Chunk::new(FileId::FIRST, mark, Offset::START, bytes, 0, layout).within(part)
+    }
+
     /// The same where the file has another part.
     #[must_use]
     pub(crate) fn within(self, part: Part) -> Chunk<'a> {
@@ -80,7 +87,7 @@ impl<'a> Chunk<'a> {
 
     /// The same where the last record ends with the bytes.
     #[must_use]
-    pub(crate) fn last(self) -> Chunk<'a> {
+    pub fn last(self) -> Chunk<'a> {
         Chunk { last: true, ..self }
     }
 

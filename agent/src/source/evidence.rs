@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::archive::{Archive, Format, Unfinished};
+use super::archive::{Archive, Format, Trial, Unfinished};
 use super::disk::{Content, Disk, Kind, Stat};
 use super::identity::{Evidence, Inode, Original, Proof};
 use super::mark;
@@ -69,38 +69,60 @@ impl Opened {
     }
 }
 
-/// Opens the regular file at `path` and reads its head; an archive after all of it was decoded. A link must belong to root
-/// or to us, or lead to somewhere below `reach`.
+/// Opens the regular file at `path` and reads its head; an archive after all of it was decoded, if that takes no longer
+/// than others should wait. A link must belong to root or to us, or lead to somewhere below `reach`.
 pub(crate) fn open(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened, OpenError> {
     let opened = open_if(disk, path, reach, Head::default())?;
     Ok(opened.expect("every file begins with no bytes"))
 }
 
-/// The same, but an archive only if it begins with `head`: decoding all of it is dear.
+/// The same, but for who has the time: an archive after all of it was decoded.
+pub(crate) fn open_patiently(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Opened, OpenError> {
+    match open(disk, path, reach) {
+        Err(OpenError::Unfinished(archive)) if archive.goes_on() => {
+            let mut trial = begin_trial(disk, path, reach)?;
+            while trial.take_turn().map_err(OpenError::Unfinished)? > 0 {}
+            let archive = trial.finish().map_err(OpenError::Unfinished)?;
+            look(path, Arc::new(archive))
+        }
+        opened => opened,
+    }
+}
+
+/// Opens the archive at `path` under the same rule, to decode it turn by turn.
+pub(crate) fn begin_trial(disk: &dyn Disk, path: &Path, reach: &Path) -> Result<Trial, OpenError> {
+    let (file, _) = open_regular(disk, path, reach)?;
+    let format = Format::of(path).ok_or_else(|| OpenError::UnknownFormat { path: path.to_owned() })?;
+    Trial::begin(file, path, format)
+}
+
+/// How the open file that was found at `path` looks.
+pub(crate) fn look(path: &Path, file: Arc<dyn Content>) -> Result<Opened, OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let stat = file.stat().map_err(failed)?;
+    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
+    Ok(Opened { identity: Identity { device: stat.device, inode: stat.inode, head }, file, stat })
+}
+
+/// The same, but an archive only if it begins with `head`: decoding it is dear.
 pub(crate) fn open_if(
     disk: &dyn Disk,
     path: &Path,
     reach: &Path,
     head: Head,
 ) -> Result<Option<Opened>, OpenError> {
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
-    let (file, stat) = open_regular(disk, path, reach)?;
-    let (file, stat) = match Format::of(path) {
-        Some(format) => match Archive::read_through(file, path, format, head)? {
-            Some(archive) => {
-                let stat = archive.stat().map_err(failed)?;
-                (Arc::new(archive) as Arc<dyn Content>, stat)
-            }
+    let (file, _) = open_regular(disk, path, reach)?;
+    let file = match Format::of(path) {
+        Some(format) => match Archive::open(file, path, format, head)? {
+            Some(archive) => Arc::new(archive),
             None => return Ok(None),
         },
         None if is_compressed(path.as_os_str()) => {
             return Err(OpenError::UnknownFormat { path: path.to_owned() });
         }
-        None => (file, stat),
+        None => file,
     };
-    let head = read_head(&*file, Head::BYTES).map_err(failed)?;
-    let identity = Identity { device: stat.device, inode: stat.inode, head };
-    Ok(Some(Opened { file, stat, identity }))
+    look(path, file).map(Some)
 }
 
 /// Opens the regular file at `path` under the same rule, and reads nothing of it.

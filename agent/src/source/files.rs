@@ -22,7 +22,7 @@ use super::identity::Change as Altered;
 use super::index::Unread;
 use super::room::{self, Listings};
 use super::search::{self, Origin};
-use super::sought::Sought;
+use super::sought::{Decoding, Sought};
 use super::table::{Table, Tailed};
 use super::{Change, Settings};
 use crate::chain::Chain;
@@ -38,6 +38,8 @@ pub(crate) struct Files {
     pub(super) table: Table,
     /// Files that are in archives which cannot be read yet.
     pub(super) sought: Vec<Sought>,
+    /// The one of them that is being decoded.
+    pub(super) decoding: Option<Decoding>,
     /// Copies that were left alone beside their originals.
     beside: BTreeSet<PathBuf>,
     /// Names that could not be opened, so that each is told once.
@@ -49,7 +51,7 @@ pub(crate) struct Files {
 pub(super) struct Met {
     files: BTreeSet<FileId>,
     /// Files that may have bytes to read.
-    ready: Vec<FileId>,
+    pub(super) ready: Vec<FileId>,
     /// What is there but could not be looked at.
     unseen: BTreeSet<PathBuf>,
     /// Files whose name was taken from them since the last look.
@@ -76,6 +78,7 @@ impl Files {
             metrics,
             table: Table::new(door),
             sought: Vec::new(),
+            decoding: None,
             beside: BTreeSet::new(),
             refused: BTreeSet::new(),
         }

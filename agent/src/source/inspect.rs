@@ -187,7 +187,7 @@ fn explain_among(
     known: impl Iterator<Item = Listed>,
 ) -> Explanation {
     let not_read = |why| Explanation { looks: None, kin: None, is_read: false, why };
-    let opened = match evidence::open(disk, path, pattern.literal_prefix()) {
+    let opened = match evidence::open_patiently(disk, path, pattern.literal_prefix()) {
         Ok(opened) => opened,
         Err(error) if error.is_absence() => return absent(path, known),
         Err(error) => {
@@ -287,7 +287,7 @@ fn verdict(disk: &dyn Disk, pattern: &Pattern, opened: &Opened, known: &Listed) 
     if evidence.inode == Inode::Same || verdict == Verdict::Unrelated {
         return Some(verdict);
     }
-    let is_whole = evidence::open(disk, path, pattern.literal_prefix()).is_ok_and(|there| {
+    let is_whole = evidence::open_patiently(disk, path, pattern.literal_prefix()).is_ok_and(|there| {
         (there.identity.device, there.identity.inode) == (identity.device, identity.inode)
             && evidence::still_holds(&*there.file, identity.head, position).unwrap_or(false)
     });

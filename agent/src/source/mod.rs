@@ -54,6 +54,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use amend::{AmendError, Amended, Goal, forget, set};
+pub use archive::{Archive, Format as ArchiveFormat};
 pub use chunk::{Chunk, Part};
 pub use disk::{Content, Disk, Kind, Stat, System};
 pub use inspect::{Explanation, Kin, Listed, Looks, Stage, Survey, explain};
@@ -244,6 +245,7 @@ impl Source {
                 self.due = self.due.min(self.poll);
             }
         }
+        self.add(self.files.decoding().collect::<Vec<_>>());
         let unread = self.files.unread();
         self.metrics.set(Metric::LagBytes, unread.behind);
         self.metrics.set(Metric::BacklogBytes, unread.backlog);
@@ -287,7 +289,16 @@ impl Source {
 
     /// Reads the next bytes of the next file that has any into the block.
     fn fill(&mut self, now: Instant) -> Option<(FileId, Mark, Extent)> {
+        let mut has_decoded = false;
         while let Some(id) = self.ready.first() {
+            if self.files.is_decoding(id) {
+                // Even where nothing else is to be read, there is more to be done than this.
+                if std::mem::replace(&mut has_decoded, true) {
+                    return None;
+                }
+                self.decode(id, now);
+                continue;
+            }
             let read = match self.files.read(id, &mut self.block, now) {
                 Ok(read) => read,
                 // It does not come to its end by that; it is tried again at the next look.
@@ -326,6 +337,16 @@ impl Source {
         None
     }
 
+    /// Decodes the archive of a file that is waited for, for one turn.
+    fn decode(&mut self, id: FileId, now: Instant) {
+        let (bytes, ready) = self.files.decode(id, now);
+        self.ready.took(id, bytes);
+        if !self.files.is_decoding(id) {
+            self.ready.remove(id);
+        }
+        self.add(ready);
+    }
+
     /// Everything of `file` before `position` is split; `now` it grew.
     pub fn advance(&mut self, file: FileId, position: Position, now: Instant) {
         self.files.advance(file, position, now);
@@ -360,6 +381,9 @@ impl Source {
 
     /// Waits until there is something to look at, at most until `deadline`.
     pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
+        if self.ready.first().is_some() {
+            return;
+        }
         let unheard =
             !self.watch.is_complete() || self.files.unheard().next().is_some() || self.files.is_seeking();
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };

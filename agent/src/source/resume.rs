@@ -68,7 +68,7 @@ impl Files {
         let (path, position) = (&known.path, known.position);
         let offset = position.offset.to_raw();
         let unread = known.unread();
-        match search::find(&*self.disk, known, sights, self.settings.pattern.literal_prefix()) {
+        match search::find(&*self.disk, known, sights, self.settings.pattern.literal_prefix(), &[]) {
             search::Outcome::Same(at, opened) => {
                 self.go_on(known, &at, *opened, now);
                 return Some(at);

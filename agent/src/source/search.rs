@@ -8,7 +8,7 @@ use std::iter::{once, once_with};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::archive::Unfinished;
+use super::archive::{Archive, Unfinished};
 use super::beside;
 use super::disk::{Content, Disk, Stat};
 use super::evidence::{self, OpenError, Opened};
@@ -33,8 +33,24 @@ pub(crate) enum Outcome {
     Gone,
 }
 
-/// Finds `known` at its last path, or among `sights`.
-pub(crate) fn find(disk: &dyn Disk, known: &Generation, sights: &mut Sights<'_>, reach: &Path) -> Outcome {
+/// An archive that was decoded to its end.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) path: PathBuf,
+    /// What the archive was at that time.
+    pub(super) stat: Stat,
+    /// None where it turned out to be that of another file.
+    pub(super) archive: Option<Arc<Archive>>,
+}
+
+/// Finds `known` at its last path, or among `sights`. What was `tried` before is not decoded again.
+pub(super) fn find(
+    disk: &dyn Disk,
+    known: &Generation,
+    sights: &mut Sights<'_>,
+    reach: &Path,
+    tried: &[Tried],
+) -> Outcome {
     let mut altered = None;
     let mut copy = None;
     let mut unreadable = None;
@@ -45,7 +61,7 @@ pub(crate) fn find(disk: &dyn Disk, known: &Generation, sights: &mut Sights<'_>,
         if copy.is_some() && is_compressed(path.as_os_str()) {
             break;
         }
-        let opened = match evidence::open_if(disk, &path, reach, known.identity.head) {
+        let opened = match open(disk, &path, reach, known.identity.head, tried) {
             Ok(Some(opened)) => opened,
             Ok(None) => continue,
             Err(OpenError::Unfinished(archive)) if may_hold(&archive, known) => {
@@ -83,6 +99,24 @@ pub(crate) fn find(disk: &dyn Disk, known: &Generation, sights: &mut Sights<'_>,
         (None, None, Some(change), _) => Outcome::Altered(change),
         (None, None, None, Some(error)) => Outcome::Unreadable(error),
         (None, None, None, None) => Outcome::Gone,
+    }
+}
+
+/// Opens a file; an archive only if it begins with `head`, and is not known to be that of another file.
+fn open(
+    disk: &dyn Disk,
+    path: &Path,
+    reach: &Path,
+    head: Head,
+    tried: &[Tried],
+) -> Result<Option<Opened>, OpenError> {
+    let is_it = |tried: &&Tried| tried.path == path && disk.stat(path).is_ok_and(|stat| stat == tried.stat);
+    match tried.iter().find(is_it) {
+        Some(Tried { archive: Some(archive), .. }) => {
+            evidence::look(path, Arc::clone(archive) as Arc<dyn Content>).map(Some)
+        }
+        Some(Tried { archive: None, .. }) => Ok(None),
+        None => evidence::open_if(disk, path, reach, head),
     }
 }
 

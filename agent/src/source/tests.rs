@@ -14,3 +14,4 @@ mod rotation;
 mod simulated;
 mod stage;
 mod truncation;
+mod turns;

@@ -8,9 +8,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::expression::Expression;
 use crate::layout::Records;
-use crate::position::{FileId, Mark, Offset};
-
-const MARK: Mark = Mark { place: 0, turn: 0, first: None };
 
 /// A layout with records that begin with `start`, if there is one, and files that end with `footer`, if there is one.
 fn layout(header_lines: u64, start: Option<&str>, footer: Option<&str>) -> Layout {
@@ -28,7 +25,7 @@ fn chunk<'a>(text: &'a [u8], layout: &'a Layout) -> Chunk<'a> {
         0 => Part::Records,
         lines => Part::Header { lines },
     };
-    Chunk::new(FileId::FIRST, MARK, Offset::START, text, 0, layout).within(part)
+    Chunk::alone(text, part, layout)
 }
 
 /// The lines of a chunk, each with what it is for.
@@ -147,7 +144,7 @@ proptest! {
             }
             let part = if left > 0 { Part::Header { lines: left } } else { Part::Records };
             let bytes = text.as_bytes().get(from..cut).unwrap_or_default();
-            let piece = Chunk::new(FileId::FIRST, MARK, Offset::START, bytes, 0, &layout).within(part);
+            let piece = Chunk::alone(bytes, part, &layout);
             let piece = if is_last { piece.last() } else { piece };
             for line in split(&piece) {
                 from += line.bytes().len();

@@ -13,7 +13,8 @@ fn digits(text: &[u8]) -> &[u8] {
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // An empty line is a column without a value.
-    let mut columns = input.split(|byte| *byte == b'\n').map(|text| (!text.is_empty()).then(|| text.to_vec()));
+    let mut columns =
+        input.split(|byte| *byte == b'\n').map(|text| (!text.is_empty()).then(|| text.to_vec()));
     let mut column = || columns.next().flatten();
     let raw = RawRow {
         flow: column(),

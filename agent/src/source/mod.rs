@@ -7,7 +7,7 @@
 //!
 //! In the order of a file's life: `pattern` says that it is meant, `discover` finds it, `watch` hears of it, `evidence`
 //! and `identity` say who it is, `search` finds what is left of it under another name, in places that `sights` and `beside`
-//! name, `archive` reads what is compressed, `sought` waits for an archive that is not whole, `resume` takes the file up at
+//! name, `archive` reads what is compressed, `sought` waits for one that is long or not whole, `resume` takes the file up at
 //! the start and `files` after that, `backlog` takes up its rotations by the names that `rotation` knows, `altered` says
 //! what is lost of it, `table` holds it and `index` finds it there, `lanes` has its turn, `held` opens it as long as `room`
 //! has room for it, `reading` and `tail` read it into a [`Chunk`], as `parts` says of which part of it, `mark` says what its
@@ -76,7 +76,7 @@ use tail::{Block, Extent, Read};
 const GATHER: Duration = Duration::from_millis(20);
 
 /// How often files are looked at of which nothing can be heard: in directories without a watch, or renamed to where
-/// nobody watches.
+/// nobody watches; those, the less often the longer nobody wrote to them.
 const POLL: Duration = Duration::from_secs(1);
 
 /// The least time between two looks, however much is heard: what changes several times is looked at once.
@@ -240,7 +240,8 @@ impl Source {
             self.poll = now + POLL;
             let ready = self.files.seek_again(now);
             self.add(ready);
-            self.add(self.files.unheard().collect::<Vec<_>>());
+            let due = self.files.due(now);
+            self.add(due);
             if !self.watch.is_complete() {
                 self.due = self.due.min(self.poll);
             }
@@ -335,16 +336,6 @@ impl Source {
             }
         }
         None
-    }
-
-    /// Decodes the archive of a file that is waited for, for one turn.
-    fn decode(&mut self, id: FileId, now: Instant) {
-        let (bytes, ready) = self.files.decode(id, now);
-        self.ready.took(id, bytes);
-        if !self.files.is_decoding(id) {
-            self.ready.remove(id);
-        }
-        self.add(ready);
     }
 
     /// Everything of `file` before `position` is split; `now` it grew.

@@ -16,7 +16,26 @@ use super::tail::{Block, Extent, Read};
 use crate::metrics::Metric;
 use crate::position::{FileId, Head, Mark, Offset, Position, Span, Tail};
 
+/// A line that is written to a file that has left, after some silence, waits for this part of that silence at most. One
+/// second for each would be dear where thousands of files are deleted in the grace time.
+const SILENCE_PARTS: u32 = 8;
+
 impl Files {
+    /// Files that may be written to though nothing is heard of it, as far as they are to be looked at now: of those that
+    /// have left, the less often the longer nobody wrote to them.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<FileId> {
+        let is_due = |tailed: &Tailed| {
+            let silence = now.saturating_duration_since(tailed.active);
+            !tailed.leaving || now.saturating_duration_since(tailed.polled) >= silence / SILENCE_PARTS
+        };
+        let due = self.unheard().filter(|id| self.table.get(*id).is_some_and(is_due));
+        let due: Vec<FileId> = due.collect();
+        for id in &due {
+            self.table.edit(*id, |tailed| tailed.polled = now);
+        }
+        due
+    }
+
     /// Whether a file is to be taken for finished when it has nothing to read.
     fn is_over(&self, tailed: &Tailed, now: Instant) -> bool {
         tailed.leaving && now.saturating_duration_since(tailed.active) >= self.settings.grace

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::Source;
 use super::archive::{Trial, Unfinished};
 use super::disk::Stat;
 use super::evidence::{self, OpenError, Opened};
@@ -98,6 +99,18 @@ impl Sought {
     }
 }
 
+impl Source {
+    /// Decodes the archive of a file that is waited for, for one turn.
+    pub(super) fn decode(&mut self, id: FileId, now: Instant) {
+        let (bytes, ready) = self.files.decode(id, now);
+        self.ready.took(id, bytes);
+        if !self.files.is_decoding(id) {
+            self.ready.remove(id);
+        }
+        self.add(ready);
+    }
+}
+
 impl Files {
     /// Waits for an archive that may hold the rest of `known`.
     pub(super) fn await_archive(&mut self, known: Generation, archive: Box<Unfinished>, now: Instant) {
@@ -159,7 +172,7 @@ impl Files {
     }
 
     /// Decodes the archive of a file for one turn; says how much that was, and which files may have bytes to read by that.
-    pub(crate) fn decode(&mut self, id: FileId, now: Instant) -> (u64, Vec<FileId>) {
+    fn decode(&mut self, id: FileId, now: Instant) -> (u64, Vec<FileId>) {
         let Some(at) = self.sought.iter().position(|sought| sought.id == id) else { return (0, Vec::new()) };
         let mut sought = self.sought.remove(at);
         match self.take_turn(&sought) {

@@ -51,6 +51,8 @@ pub(super) struct Tailed {
     pub(super) finished: bool,
     /// When bytes were last read from it or written to it, or its name was taken from it.
     pub(super) active: Instant,
+    /// When it was looked at last though nothing was heard of it.
+    pub(super) polled: Instant,
 }
 
 impl Tailed {
@@ -193,6 +195,7 @@ impl Table {
             in_reach: true,
             finished: false,
             active: now,
+            polled: now,
         };
         self.index.add(id, tailed.traits());
         self.by_inode.insert((identity.device, identity.inode), id);

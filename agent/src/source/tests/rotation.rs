@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::InitialPosition;
+use super::super::{InitialPosition, POLL};
 use super::stage::{GRACE, Stage};
 use crate::metrics::Metric;
 
@@ -270,4 +270,28 @@ fn an_empty_file_is_a_file() {
     let mut came = stage.texts();
     came.sort_unstable();
     assert_eq!(came, ["one\n", "three\n", "two\n"]);
+}
+
+#[test]
+fn what_has_left_is_looked_at_the_less_often_the_longer_nobody_writes_to_it() {
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", "a\n")]);
+    stage.read_all();
+    stage.rename("log", "away");
+    stage.look();
+    let mut looks = Vec::new();
+    for second in 0..80 {
+        let before = stage.source().files.table.iter().map(|(_, tailed)| tailed.polled).max();
+        stage.glance(POLL);
+        stage.read(usize::MAX);
+        let after = stage.source().files.table.iter().map(|(_, tailed)| tailed.polled).max();
+        if after > before {
+            looks.push(second);
+        }
+    }
+    let gaps: Vec<u64> = looks.windows(2).map(|looks| looks[1] - looks[0]).collect();
+    assert!(gaps.is_sorted() && gaps.first() == Some(&1) && gaps.last() >= Some(&8), "{looks:?}");
+    // Before anything is thought to be over, it is looked at once more.
+    stage.append("away", "b\n");
+    stage.outwait();
+    assert_eq!(stage.texts(), ["a\n", "b\n"]);
 }

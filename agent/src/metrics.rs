@@ -1,12 +1,12 @@
 //! The name, unit and meaning of everything counted. Knows nothing of who counts or who is told.
 //!
-//! The books balance: lines read = records acked + lines dropped by reason + records still on the way + lines joined to
-//! the record of an earlier line + lines skipped in headers and from footers on; each term is counted where it happens,
-//! none is computed from the others.
+//! The books balance: lines read + lines released from the quarantine = records acked + lines quarantined by cause +
+//! lines dropped by reason + records still on the way + lines joined to the record of an earlier line + lines skipped in
+//! headers and from footers on; each term is counted where it happens, none is computed from the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::loss::Reason;
+use crate::loss::{Cause, Reason};
 
 /// Something that is counted. What each means stands in [`TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +25,26 @@ pub enum Metric {
     LinesTruncated,
     /// Lines whose invalid UTF-8 was replaced.
     LinesRepaired,
+    /// Lines that were sent as they are, since a step failed.
+    LinesUnprocessed,
     /// Records the stream has taken.
     RecordsAcked,
     /// Payload of those records.
     BytesSent,
+    /// Lines sent as they are though they do not match.
+    LinesSentRaw,
+    /// Lines put into the quarantine, or found there, by cause.
+    LinesQuarantined(Cause),
+    /// Lines that left the quarantine, whatever became of them.
+    LinesReleased,
     /// Lines left behind, by reason.
     LinesDropped(Reason),
+    /// Lines in the quarantine.
+    QuarantinedLines,
+    /// What the quarantine takes up on the disk.
+    QuarantineBytes,
+    /// Entries of the quarantine that could not be read.
+    QuarantineEntriesDamaged,
     /// Calls made.
     RequestsSent,
     /// Calls that failed as a whole.
@@ -55,7 +69,9 @@ pub enum Metric {
     CheckpointsWritten,
     /// Checkpoints that could not be written.
     CheckpointsFailed,
-    /// Records in batches, neither acked nor dropped.
+    /// Checkpoints that could not be trusted.
+    CheckpointsSetAside,
+    /// Records in batches, and lines on their way to the quarantine.
     UnackedRecords,
     /// Records that a crash would send again.
     RepeatableRecords,
@@ -73,6 +89,26 @@ pub enum Metric {
     HeldBytes,
     /// Flows whose stream does not take what is offered.
     FailingFlows,
+    /// Files that cannot be read.
+    UnreadableFiles,
+    /// Calls of CloudWatch that failed.
+    CloudWatchRequestsFailed,
+    /// Data that CloudWatch never got.
+    CloudWatchDataDropped,
+}
+
+impl Metric {
+    /// The value of its label `reason`, if it has one.
+    #[must_use]
+    pub fn label(self) -> Option<&'static str> {
+        if let Metric::LinesDropped(reason) = self {
+            Some(reason.label())
+        } else if let Metric::LinesQuarantined(cause) = self {
+            Some(cause.label())
+        } else {
+            None
+        }
+    }
 }
 
 /// Whether a value only grows.
@@ -103,177 +139,57 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
     Description { metric, name, kind, help }
 }
 
-/// Everything there is, in the order of the way of the data.
-pub const TABLE: [Description; 32] = {
+/// Everything there is, in the order of the way of the data. One line each, to be read as a table.
+#[rustfmt::skip]
+pub const TABLE: [Description; 46] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
         describe(Metric::BytesRead, "kinetail_bytes_read_total", Counter, "Bytes of those lines."),
-        describe(
-            Metric::LinesJoined,
-            "kinetail_lines_joined_total",
-            Counter,
-            "Lines sent within the record that a line before them began.",
-        ),
-        describe(
-            Metric::HeaderLinesSkipped,
-            "kinetail_header_lines_skipped_total",
-            Counter,
-            "Lines left out at the beginning of files, as skipHeaderLines says.",
-        ),
-        describe(
-            Metric::FooterLinesSkipped,
-            "kinetail_footer_lines_skipped_total",
-            Counter,
-            "Lines left out from the one on that fileFooterPattern matches.",
-        ),
-        describe(
-            Metric::LinesTruncated,
-            "kinetail_lines_truncated_total",
-            Counter,
-            "Lines sent cut, as their record would be longer than the stream takes.",
-        ),
-        describe(
-            Metric::LinesRepaired,
-            "kinetail_lines_repaired_total",
-            Counter,
-            "Lines in whose JSON bytes that are not UTF-8 became U+FFFD.",
-        ),
-        describe(
-            Metric::LinesDropped(Reason::Unmatched),
-            "kinetail_lines_dropped_total",
-            Counter,
-            "Lines left behind, by reason.",
-        ),
-        describe(
-            Metric::LinesDropped(Reason::Refused),
-            "kinetail_lines_dropped_total",
-            Counter,
-            "Lines left behind, by reason.",
-        ),
-        describe(
-            Metric::RecordsAcked,
-            "kinetail_records_acked_total",
-            Counter,
-            "Records the stream has taken.",
-        ),
-        describe(
-            Metric::BytesSent,
-            "kinetail_bytes_sent_total",
-            Counter,
-            "Payload bytes of the records taken.",
-        ),
+        describe(Metric::LinesJoined, "kinetail_lines_joined_total", Counter, "Lines sent within the record that a line before them began."),
+        describe(Metric::HeaderLinesSkipped, "kinetail_header_lines_skipped_total", Counter, "Lines left out at the beginning of files, as skipHeaderLines says."),
+        describe(Metric::FooterLinesSkipped, "kinetail_footer_lines_skipped_total", Counter, "Lines left out from the one on that fileFooterPattern matches."),
+        describe(Metric::LinesTruncated, "kinetail_lines_truncated_total", Counter, "Lines sent cut, as their record would be longer than the stream takes."),
+        describe(Metric::LinesRepaired, "kinetail_lines_repaired_total", Counter, "Lines in whose JSON bytes that are not UTF-8 became U+FFFD."),
+        describe(Metric::LinesUnprocessed, "kinetail_lines_unprocessed_total", Counter, "Lines sent as they are, since a step of dataProcessingOptions could not work on them."),
+        describe(Metric::LinesSentRaw, "kinetail_lines_sent_raw_total", Counter, "Lines sent as they are though they do not match, as onParseError says."),
+        describe(Metric::LinesQuarantined(Cause::Unmatched), "kinetail_lines_quarantined_total", Counter, "Lines put into the quarantine, or found there after a crash, by cause."),
+        describe(Metric::LinesQuarantined(Cause::Refused), "kinetail_lines_quarantined_total", Counter, "Lines put into the quarantine, or found there after a crash, by cause."),
+        describe(Metric::LinesReleased, "kinetail_lines_released_total", Counter, "Lines that left the quarantine: replayed, or dropped from it."),
+        describe(Metric::LinesDropped(Reason::Unmatched), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
+        describe(Metric::LinesDropped(Reason::Unkept), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
+        describe(Metric::LinesDropped(Reason::Evicted), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
+        describe(Metric::LinesDropped(Reason::Cleared), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
+        describe(Metric::RecordsAcked, "kinetail_records_acked_total", Counter, "Records the stream has taken."),
+        describe(Metric::BytesSent, "kinetail_bytes_sent_total", Counter, "Payload bytes of the records taken."),
         describe(Metric::RequestsSent, "kinetail_requests_sent_total", Counter, "PutRecords calls made."),
-        describe(
-            Metric::RequestsFailed,
-            "kinetail_requests_failed_total",
-            Counter,
-            "PutRecords calls that failed as a whole; their records are offered again.",
-        ),
-        describe(
-            Metric::RecordsRefused,
-            "kinetail_records_refused_total",
-            Counter,
-            "Records refused one by one, most often as a shard was full; they are offered again.",
-        ),
-        describe(
-            Metric::RecordsPossiblyRepeated,
-            "kinetail_records_possibly_repeated_total",
-            Counter,
-            "Records offered again after a call whose outcome is unknown.",
-        ),
-        describe(
-            Metric::UnackedRecords,
-            "kinetail_unacked_records",
-            Gauge,
-            "Records read that are neither acked nor dropped yet.",
-        ),
-        describe(
-            Metric::RepeatableRecords,
-            "kinetail_repeatable_records",
-            Gauge,
-            "Records that would be sent again if the process died now: those read that the checkpoint does not cover.",
-        ),
-        describe(
-            Metric::OldestUndeliveredSeconds,
-            "kinetail_oldest_undelivered_seconds",
-            Worst,
-            "How long the oldest record on its way has been waiting.",
-        ),
+        describe(Metric::RequestsFailed, "kinetail_requests_failed_total", Counter, "PutRecords calls that failed as a whole; their records are offered again."),
+        describe(Metric::RecordsRefused, "kinetail_records_refused_total", Counter, "Records refused one by one, most often as a shard was full; they are offered again."),
+        describe(Metric::RecordsPossiblyRepeated, "kinetail_records_possibly_repeated_total", Counter, "Records offered again after a call whose outcome is unknown."),
+        describe(Metric::UnackedRecords, "kinetail_unacked_records", Gauge, "Records read that are neither acked, dropped nor in the quarantine yet."),
+        describe(Metric::RepeatableRecords, "kinetail_repeatable_records", Gauge, "Records that would be sent again if the process died now: those read that the checkpoint does not cover."),
+        describe(Metric::OldestUndeliveredSeconds, "kinetail_oldest_undelivered_seconds", Worst, "How long the oldest record on its way has been waiting."),
         describe(Metric::LagBytes, "kinetail_lag_bytes", Gauge, "Bytes in the files that are not read yet."),
-        describe(
-            Metric::BacklogBytes,
-            "kinetail_backlog_bytes",
-            Gauge,
-            "Bytes of these in files that were rotated.",
-        ),
-        describe(
-            Metric::BacklogFiles,
-            "kinetail_backlog_files",
-            Gauge,
-            "Rotated files that are not read to their end yet.",
-        ),
+        describe(Metric::BacklogBytes, "kinetail_backlog_bytes", Gauge, "Bytes of these in files that were rotated."),
+        describe(Metric::BacklogFiles, "kinetail_backlog_files", Gauge, "Rotated files that are not read to their end yet."),
         describe(Metric::OpenFiles, "kinetail_open_files", Gauge, "Files held open."),
-        describe(
-            Metric::HeldBytes,
-            "kinetail_held_bytes",
-            Gauge,
-            "Memory held for blocks, batches and requests.",
-        ),
-        describe(
-            Metric::FailingFlows,
-            "kinetail_failing_flows",
-            Gauge,
-            "Flows whose stream does not take what is offered until someone acts.",
-        ),
-        describe(
-            Metric::FilesRotated,
-            "kinetail_files_rotated_total",
-            Counter,
-            "Files that were renamed, removed or replaced under their name.",
-        ),
-        describe(
-            Metric::FilesTruncated,
-            "kinetail_files_truncated_total",
-            Counter,
-            "Files that became shorter, were rewritten in place, or whose inode was used again.",
-        ),
-        describe(
-            Metric::FilesReread,
-            "kinetail_files_reread_total",
-            Counter,
-            "Files read from their beginning though they may be copies of what was read.",
-        ),
-        describe(
-            Metric::ArchivesDamaged,
-            "kinetail_archives_damaged_total",
-            Counter,
-            "Compressed rotations that were to be read and are damaged or cut short; nothing of them is read.",
-        ),
-        describe(
-            Metric::BytesLost,
-            "kinetail_bytes_lost_total",
-            Counter,
-            "Bytes known to have been in a file that was gone before they could be read.",
-        ),
-        describe(
-            Metric::NulBytesSkipped,
-            "kinetail_nul_bytes_skipped_total",
-            Counter,
-            "NUL bytes skipped that a truncation left under a writer that does not append.",
-        ),
-        describe(
-            Metric::CheckpointsWritten,
-            "kinetail_checkpoints_written_total",
-            Counter,
-            "Checkpoints that reached the disk.",
-        ),
-        describe(
-            Metric::CheckpointsFailed,
-            "kinetail_checkpoints_failed_total",
-            Counter,
-            "Checkpoints that could not be written; the one before stays in force.",
-        ),
+        describe(Metric::UnreadableFiles, "kinetail_unreadable_files", Gauge, "Files that match a pattern and cannot be read."),
+        describe(Metric::HeldBytes, "kinetail_held_bytes", Gauge, "Memory held for blocks, batches and requests."),
+        describe(Metric::FailingFlows, "kinetail_failing_flows", Gauge, "Flows whose stream does not take what is offered until someone acts."),
+        describe(Metric::QuarantinedLines, "kinetail_quarantined_lines", Gauge, "Lines in the quarantine that are not being replayed."),
+        describe(Metric::QuarantineBytes, "kinetail_quarantine_bytes", Gauge, "What the quarantine takes up on the disk."),
+        describe(Metric::QuarantineEntriesDamaged, "kinetail_quarantine_entries_damaged_total", Counter, "Entries of the quarantine that were torn by a crash or damaged by the disk."),
+        describe(Metric::FilesRotated, "kinetail_files_rotated_total", Counter, "Files that were renamed, removed or replaced under their name."),
+        describe(Metric::FilesTruncated, "kinetail_files_truncated_total", Counter, "Files that became shorter, were rewritten in place, or whose inode was used again."),
+        describe(Metric::FilesReread, "kinetail_files_reread_total", Counter, "Files read from their beginning though they may be copies of what was read."),
+        describe(Metric::ArchivesDamaged, "kinetail_archives_damaged_total", Counter, "Compressed rotations that were to be read and are damaged or cut short; nothing of them is read."),
+        describe(Metric::BytesLost, "kinetail_bytes_lost_total", Counter, "Bytes known to have been in a file that was gone before they could be read."),
+        describe(Metric::NulBytesSkipped, "kinetail_nul_bytes_skipped_total", Counter, "NUL bytes skipped that a truncation left under a writer that does not append."),
+        describe(Metric::CheckpointsWritten, "kinetail_checkpoints_written_total", Counter, "Checkpoints that reached the disk."),
+        describe(Metric::CheckpointsFailed, "kinetail_checkpoints_failed_total", Counter, "Checkpoints that could not be written; the one before stays in force."),
+        describe(Metric::CheckpointsSetAside, "kinetail_checkpoints_set_aside_total", Counter, "Checkpoints found at the start that could not be trusted and are kept under another name."),
+        describe(Metric::CloudWatchRequestsFailed, "kinetail_cloudwatch_requests_failed_total", Counter, "PutMetricData calls that failed; their data wait for the next."),
+        describe(Metric::CloudWatchDataDropped, "kinetail_cloudwatch_data_dropped_total", Counter, "Data for CloudWatch that were left out, as too many waited or as it called them wrong."),
     ]
 };
 
@@ -341,15 +257,12 @@ mod tests {
 
     #[test]
     fn names_follow_the_rules() {
-        const ENDINGS: [&str; 5] = ["_total", "_bytes", "_seconds", "_records", "_files"];
+        const ENDINGS: [&str; 7] = ["_total", "_bytes", "_seconds", "_lines", "_records", "_files", "_flows"];
         for Description { name, kind, help, .. } in TABLE {
             assert!(name.starts_with("kinetail_"), "{name} lacks the prefix");
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
             assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
-            assert!(
-                ENDINGS.iter().any(|end| name.ends_with(end)) || name.ends_with("_flows"),
-                "{name} has no unit"
-            );
+            assert!(ENDINGS.iter().any(|end| name.ends_with(end)), "{name} has no unit");
             assert!(
                 help.ends_with('.') && help.starts_with(char::is_uppercase),
                 "help of {name} is no sentence"
@@ -363,14 +276,12 @@ mod tests {
         for (at, row) in TABLE.iter().enumerate() {
             let first = TABLE.iter().position(|other| other.metric == row.metric);
             assert_eq!(first, Some(at), "{:?} is there twice", row.metric);
-            let labelled = matches!(row.metric, Metric::LinesDropped(_));
+            let labelled = row.metric.label().is_some();
             assert!(names.insert(row.name) || labelled, "{} is there twice", row.name);
         }
-        for reason in Reason::ALL {
-            assert!(
-                TABLE.iter().any(|row| row.metric == Metric::LinesDropped(reason)),
-                "{reason:?} is not counted"
-            );
+        let dropped = Reason::ALL.map(Metric::LinesDropped);
+        for metric in Cause::ALL.map(Metric::LinesQuarantined).into_iter().chain(dropped) {
+            assert!(TABLE.iter().any(|row| row.metric == metric), "{metric:?} is not counted");
         }
     }
 

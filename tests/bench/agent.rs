@@ -45,6 +45,7 @@ impl Agent {
             "awsSecretAccessKey": "bench",
             "caBundle": at("endpoint.pem"),
             "stateDirectory": at("state"),
+            "cloudwatch.emitMetrics": false,
             "flows": [{
                 "filePattern": log,
                 "kinesisStream": "bench",

@@ -45,7 +45,7 @@ async fn raw_lines_arrive_as_they_are() -> Result<()> {
 }
 
 #[tokio::test]
-async fn access_lines_become_json_and_others_are_counted() -> Result<()> {
+async fn access_lines_become_json_and_others_are_kept() -> Result<()> {
     let scene = scene("access_log", combined()).await?;
     let path = scene.host.log("access_log");
     let mut writer = Writer::open(&path)?;
@@ -58,7 +58,7 @@ async fn access_lines_become_json_and_others_are_counted() -> Result<()> {
     }
     let agent = scene.host.start()?;
     let metrics = scene.delivered_exactly(agent, expected.iter().map(Vec::as_slice), 3).await?;
-    ensure!(metrics.one("kinetail_lines_dropped_total{reason=\"unmatched\"}")? == 3);
+    ensure!(metrics.one("kinetail_lines_quarantined_total{reason=\"unmatched\"}")? == 3);
     Ok(())
 }
 

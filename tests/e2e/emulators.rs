@@ -11,8 +11,10 @@ use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use kinetail_tests::cloud::cloudwatch::{CloudWatch, dimensions};
 use kinetail_tests::cloud::moment::Moment;
 use kinetail_tests::cloud::objects::Objects;
-use kinetail_tests::endpoint::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY};
+use kinetail_tests::endpoint::{ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, Throughput};
 use kinetail_tests::python::{self, Emulator};
+use kinetail_tests::scene::Scene;
+use kinetail_tests::writer::Writer;
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "kinetail/emulators";
@@ -98,6 +100,41 @@ async fn cloudwatch_keeps_the_same_sums_as_ministack() -> Result<()> {
     }
     ensure!(found == theirs, "ours: {found:?}\ntheirs: {theirs:?}");
     ensure!(found.get("shop") == Some(&json!([16.0, 4.0, 1.0, 7.0])), "{found:?}");
+    Ok(())
+}
+
+/// Reads what the agent has sent back from an emulator: `URL REGION`; prints `[sum, count, unit]`.
+const READ_AGENT: &str = r#"
+import boto3, json, sys, time
+url, region = sys.argv[1:]
+client = boto3.client("cloudwatch", endpoint_url=url, region_name=region,
+                      aws_access_key_id="AKIDLOCAL", aws_secret_access_key="local-secret")
+points = client.get_metric_statistics(
+    Namespace="AWSKinesisAgent", MetricName="RecordsSent",
+    Dimensions=[{"Name": "Destination", "Value": "KinesisStream:s"}],
+    StartTime=int(time.time()) - 3600, EndTime=int(time.time()) + 60, Period=60,
+    Statistics=["Sum", "SampleCount"])["Datapoints"]
+print(json.dumps([sum(p["Sum"] for p in points), sum(p["SampleCount"] for p in points),
+                  sorted({p["Unit"] for p in points})]))
+"#;
+
+#[tokio::test]
+async fn what_the_agent_has_sent_reads_back_from_ministack() -> Result<()> {
+    let cloudwatch = Emulator::ministack().await?;
+    let scene = Scene::new(Throughput::Unlimited, 1).await?.on(|host| {
+        host.with_flow("app.log", json!({}))
+            .with("cloudwatch.emitMetrics", json!(true))
+            .with("cloudwatch.endpoint", json!(cloudwatch.url()))
+            .with("cloudwatch.region", json!(REGION))
+    });
+    let mut writer = Writer::open(scene.host.log("app.log"))?;
+    writer.write(1_200)?;
+    let agent = scene.host.start()?;
+    let metrics = scene.host.settled(1_200).await?;
+    agent.stop().await?;
+    let read: Value = serde_json::from_str(&python::run(READ_AGENT, &[&cloudwatch.url(), REGION])?)?;
+    let requests = f64::from(u32::try_from(metrics.sum("kinetail_requests_sent_total")?)?);
+    ensure!(read == json!([1_200.0, requests, ["Count"]]), "{read}");
     Ok(())
 }
 

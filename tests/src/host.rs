@@ -43,6 +43,8 @@ impl Host {
             "awsAccessKeyId": ACCESS_KEY_ID,
             "awsSecretAccessKey": SECRET_ACCESS_KEY,
             "stateDirectory": dir.path().join("state"),
+            // Without a word the agent sends its metrics to AWS.
+            "cloudwatch.emitMetrics": false,
         });
         let settings = settings.as_object().cloned().context("settings are an object")?;
         Ok(Host { dir, settings })
@@ -141,7 +143,12 @@ impl Host {
     }
 
     fn configure(&self) -> Result<()> {
-        fs::write(self.config(), serde_json::to_string_pretty(&self.settings)?).context("failed to configure")
+        let text = serde_json::to_string_pretty(&self.settings)?;
+        // An agent that is just starting must not find it half written.
+        if fs::read_to_string(self.config()).is_ok_and(|configured| configured == text) {
+            return Ok(());
+        }
+        fs::write(self.config(), text).context("failed to configure")
     }
 
     /// What the agent on this host published last; none if nothing yet.

@@ -20,6 +20,7 @@
 //! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
 //! - [`metrics`] reads what the agent publishes; [`oracle`] reads access logs independently, in Python;
 //! - [`cloud`] is what stands behind the stream: the functions, what invokes them, S3 and CloudWatch;
+//! - [`instance`] is the EC2 instance that the host may be;
 //! - [`python`] has the packages and emulators that are Python's;
 //! - [`strace`] sees what the agent asks of the kernel, and does harm there; [`volume`] is a disk that can be full;
 //! - [`usage`] says what a process has used; [`books`] compares what was written with what was delivered; [`wait`] waits for a state.
@@ -38,6 +39,7 @@ pub mod endpoint;
 pub mod faults;
 pub mod host;
 pub mod httpd;
+pub mod instance;
 pub mod java;
 pub mod logrotate;
 pub mod metrics;

@@ -47,7 +47,7 @@ impl Metrics {
         Ok(sum)
     }
 
-    /// The whole number of one series, label set included, such as `kinetail_lines_dropped_total{reason="refused"}`.
+    /// The whole number of one series, label set included, such as `kinetail_lines_dropped_total{reason="evicted"}`.
     ///
     /// # Errors
     /// If there is no such series or it is not a whole number.
@@ -65,23 +65,36 @@ impl Metrics {
         value.parse().with_context(|| format!("`{series}` is `{value}`, no number"))
     }
 
-    /// The books of the agent itself: every line read is acked, dropped with a reason, or still on its way, within the
-    /// record of another line, or left out on purpose.
+    /// How many lines are not in the stream, on purpose or in the quarantine.
+    ///
+    /// # Errors
+    /// If the agent does not say so.
+    pub fn left_behind(&self) -> Result<u64> {
+        let (dropped, kept) =
+            (self.sum("kinetail_lines_dropped_total")?, self.sum("kinetail_lines_quarantined_total")?);
+        let released = self.sum("kinetail_lines_released_total")?;
+        (dropped + kept).checked_sub(released).context("more left the quarantine than came")
+    }
+
+    /// The books of the agent itself: every line read, or taken out of the quarantine, is acked, put into the quarantine,
+    /// dropped with a reason, or still on its way, within the record of another line, or left out on purpose.
     ///
     /// # Errors
     /// If they do not balance.
     pub fn balance(&self) -> Result<()> {
         let read = self.sum("kinetail_lines_read_total")?;
         let acked = self.sum("kinetail_records_acked_total")?;
+        let released = self.sum("kinetail_lines_released_total")?;
+        let quarantined = self.sum("kinetail_lines_quarantined_total")?;
         let dropped = self.sum("kinetail_lines_dropped_total")?;
         let unacked = self.sum("kinetail_unacked_records")?;
         let joined = self.sum("kinetail_lines_joined_total")?;
         let skipped = self.sum("kinetail_header_lines_skipped_total")?
             + self.sum("kinetail_footer_lines_skipped_total")?;
         ensure!(
-            read == acked + dropped + unacked + joined + skipped,
-            "the agent's books do not balance: {read} read, {acked} acked, {dropped} dropped, {unacked} unacked, \
-             {joined} joined, {skipped} skipped"
+            read + released == acked + quarantined + dropped + unacked + joined + skipped,
+            "the agent's books do not balance: {read} read, {released} released, {acked} acked, {quarantined} \
+             quarantined, {dropped} dropped, {unacked} unacked, {joined} joined, {skipped} skipped"
         );
         Ok(())
     }
@@ -96,9 +109,10 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "# HELP kinetail_lines_read_total Lines read.\n# TYPE kinetail_lines_read_total counter\n\
-        kinetail_lines_read_total 18\nkinetail_lines_joined_total 3\nkinetail_header_lines_skipped_total 2\n\
+        kinetail_lines_read_total 18\nkinetail_lines_released_total 4\nkinetail_lines_joined_total 3\nkinetail_header_lines_skipped_total 2\n\
         kinetail_footer_lines_skipped_total 1\nkinetail_records_acked_total 7\n\
-        kinetail_lines_dropped_total{reason=\"unmatched\"} 2\nkinetail_lines_dropped_total{reason=\"refused\"} 1\n\
+        kinetail_lines_quarantined_total{reason=\"unmatched\"} 3\nkinetail_lines_quarantined_total{reason=\"refused\"} 1\n\
+        kinetail_lines_dropped_total{reason=\"unmatched\"} 2\nkinetail_lines_dropped_total{reason=\"evicted\"} 1\n\
         kinetail_unacked_records 2\nkinetail_oldest_undelivered_seconds 0.25\n";
 
     #[track_caller]
@@ -117,7 +131,7 @@ mod tests {
     #[test]
     fn one_label_is_found_by_its_text() {
         let metrics = Metrics::parse(TEXT).unwrap();
-        assert_eq!(metrics.one("kinetail_lines_dropped_total{reason=\"refused\"}").unwrap(), 1);
+        assert_eq!(metrics.one("kinetail_lines_dropped_total{reason=\"evicted\"}").unwrap(), 1);
     }
 
     #[test]
@@ -130,9 +144,18 @@ mod tests {
     #[test]
     fn books_with_a_line_too_few_do_not_balance() {
         Metrics::parse(TEXT).unwrap().balance().unwrap();
-        for (right, wrong) in [("acked_total 7", "acked_total 6"), ("joined_total 3", "joined_total 4")] {
+        for (right, wrong) in [
+            ("acked_total 7", "acked_total 6"),
+            ("joined_total 3", "joined_total 4"),
+            ("released_total 4", "released_total 3"),
+        ] {
             assert!(Metrics::parse(&TEXT.replace(right, wrong)).unwrap().balance().is_err());
         }
+    }
+
+    #[test]
+    fn what_left_the_quarantine_is_not_left_behind_twice() {
+        assert_eq!(Metrics::parse(TEXT).unwrap().left_behind().unwrap(), 3);
     }
 
     #[test]

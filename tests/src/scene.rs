@@ -109,7 +109,7 @@ impl Scene {
     }
 
     /// The end of every test in which nothing went wrong: the agent has read what was written and the lines that it
-    /// had to drop, each record has arrived exactly once, all books agree, and the agent stops in order.
+    /// had to leave behind, each record has arrived exactly once, all books agree, and the agent stops in order.
     ///
     /// # Errors
     /// If any of that is not so.
@@ -117,15 +117,15 @@ impl Scene {
         &self,
         agent: Agent,
         written: impl IntoIterator<Item = &'a [u8]>,
-        dropped: u64,
+        left_behind: u64,
     ) -> Result<Metrics> {
         let written: Vec<&[u8]> = written.into_iter().collect();
         let count = written.len() as u64;
-        let metrics = self.host.settled(count + dropped).await?;
+        let metrics = self.host.settled(count + left_behind).await?;
         let balance = self.balance(written).await?;
         balance.exact().with_context(|| self.host.agent_log())?;
         ensure!(metrics.sum("kinetail_records_acked_total")? == count, "acked is not what was delivered");
-        ensure!(metrics.sum("kinetail_lines_dropped_total")? == dropped, "dropped is not what had to be");
+        ensure!(metrics.left_behind()? == left_behind, "left behind is not what had to be");
         self.offered_once()?;
         agent.stop().await?;
         Ok(metrics)

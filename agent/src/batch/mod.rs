@@ -57,11 +57,12 @@ impl Key {
     }
 }
 
-/// Where a record ends in its batch's buffer (it begins where the one before ends), and its key.
+/// Where a record ends in its batch's buffer (it begins where the one before ends), its key, and where its line begins.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     end: usize,
     key: Key,
+    line: Offset,
 }
 
 /// What one call takes: never empty, never beyond its limits.
@@ -94,6 +95,17 @@ impl Batch {
         if let Some(entry) = self.entries.get(index) {
             entry.key.write(out);
         }
+    }
+
+    /// Where the line of the record at `index` begins, and in which file; nothing if it is of no file.
+    #[must_use]
+    pub fn origin(&self, index: usize) -> Option<(FileId, Offset)> {
+        let line = self.entries.get(index)?.line;
+        let mut ends = self.shares.iter().scan(0, |end, share| {
+            *end += share.records;
+            Some((*end, share.span.file()))
+        });
+        ends.find(|(end, _)| index < *end).map(|(_, file)| (file, line))
     }
 
     /// The bytes of each file it stands for, in the order they were read.
@@ -180,8 +192,8 @@ impl Batcher {
         self.entries.is_empty() && self.shares.is_empty()
     }
 
-    /// Takes the record that was written at the end of the buffer.
-    pub fn add(&mut self, record: &Record, now: Instant) -> Added {
+    /// Takes the record that was written at the end of the buffer, whose line begins at `line`.
+    pub fn add(&mut self, record: &Record, line: Offset, now: Instant) -> Added {
         let start = self.buffer.len() - record.len();
         let key = match self.settings.key {
             PartitionKey::Random => Key::Random(self.random.u64(0..RANDOM_KEYS)),
@@ -202,7 +214,7 @@ impl Batcher {
             self.buffer.truncate(start + len - terminator.len());
             self.buffer.extend_from_slice(terminator);
         }
-        self.entries.push(Entry { end: start + len, key });
+        self.entries.push(Entry { end: start + len, key, line });
         self.bytes += len + key.len();
         self.unshared += 1;
         self.opened.get_or_insert(now);
@@ -270,7 +282,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::parse::Parser;
+    use crate::parse::{Parser, Surroundings};
     use crate::position::Tail;
     use crate::split::Line;
 
@@ -287,14 +299,16 @@ mod tests {
     fn batches(lines: &[Vec<u8>], settings: Settings) -> Vec<Batch> {
         let now = Instant::now();
         let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7));
+        let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
         let (mut out, mut end, mut covered) = (Vec::new(), 0, 0);
         for line in lines {
-            let record = Parser::Raw.parse(&Line::alone(line), batcher.buffer()).unwrap();
-            if batcher.add(&record, now) == Added::Full {
+            let record = parser.parse(&Line::alone(line), &around, batcher.buffer()).unwrap();
+            let at = Offset::from_raw(end as u64);
+            if batcher.add(&record, at, now) == Added::Full {
                 batcher.cover(FileId::FIRST, Offset::from_raw(covered as u64), position(end), now);
                 covered = end;
                 out.push(batcher.close(now));
-                assert_ne!(batcher.add(&record, now), Added::Full);
+                assert_ne!(batcher.add(&record, at, now), Added::Full);
             }
             end += line.len();
         }
@@ -326,8 +340,11 @@ mod tests {
                 let mut size = 0;
                 for index in 0..batch.records() {
                     size += batch.data(index).len() + key(batch, index).len();
+                    let before = out.iter().map(Vec::len).sum();
+                    prop_assert_eq!(batch.origin(index), Some((FileId::FIRST, Offset::START.advance(before))));
                     out.push(batch.data(index).to_vec());
                 }
+                prop_assert_eq!(batch.origin(batch.records()), None);
                 prop_assert!(size <= bytes || batch.records() == 1);
                 prop_assert_eq!(batch.shares().len(), 1);
                 let share = batch.shares()[0];
@@ -371,6 +388,26 @@ mod tests {
         let batches = batches(&[b"one\n".to_vec()], settings(500, 1000, PartitionKey::Deterministic));
         // Of `printf 'one\n' | md5sum`.
         assert_eq!(key(&batches[0], 0), "5bbf5a52328e7439ae6e719dfe712200");
+    }
+
+    #[test]
+    fn each_record_is_of_the_file_whose_share_it_is_in() {
+        let now = Instant::now();
+        let mut batcher =
+            Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7));
+        let files = [FileId::FIRST, FileId::FIRST.next()];
+        for (file, lines) in files.into_iter().zip([1, 2]) {
+            for line in 0..lines {
+                let record = Record::raw(b"ab", batcher.buffer());
+                batcher.add(&record, Offset::from_raw(2 * line), now);
+            }
+            batcher.cover(file, Offset::START, position(8), now);
+        }
+        let Closed::Batch(batch) = batcher.close(now) else { unreachable!("there are records") };
+        let origins = (0..4).map(|index| batch.origin(index));
+        let [first, second] = files;
+        let at = |file, offset| Some((file, Offset::from_raw(offset)));
+        assert!(origins.eq([at(first, 0), at(second, 0), at(second, 2), None]));
     }
 
     #[test]

@@ -108,6 +108,12 @@ impl Ledger {
         self.files.values().map(|file| &file.generation)
     }
 
+    /// The file with this name, with its safe position.
+    #[must_use]
+    pub fn file(&self, id: FileId) -> Option<&Generation> {
+        self.files.get(&id).map(|file| &file.generation)
+    }
+
     /// How many records have come to lie before a safe offset since this was last asked.
     pub fn take_safe_records(&mut self) -> u64 {
         std::mem::take(&mut self.safe_records)

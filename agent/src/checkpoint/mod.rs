@@ -103,6 +103,12 @@ impl Keeper {
         self.changed = true;
     }
 
+    /// What the flow at `index` knows of a file that is on its way.
+    #[must_use]
+    pub fn file(&self, index: usize, file: FileId) -> Option<&Generation> {
+        self.flows.get(index)?.ledger.file(file)
+    }
+
     /// When the next checkpoint is to be written; never while nothing changes.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {

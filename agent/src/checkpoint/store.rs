@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{Flock, FlockArg};
 use tracing::error;
@@ -96,6 +97,8 @@ impl fmt::Display for Holder {
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
+    /// How many files it has set aside as they can't be trusted.
+    damaged: AtomicU64,
     _lock: Flock<File>,
 }
 
@@ -113,7 +116,7 @@ impl Store {
             Ok(lock) => {
                 // It is the lock that counts, not what stands in the file: a disk without room keeps nobody out.
                 lock.set_len(0).and_then(|()| (&*lock).write_all(process::id().to_string().as_bytes())).ok();
-                Ok(Store { directory: directory.to_owned(), _lock: lock })
+                Ok(Store { directory: directory.to_owned(), damaged: AtomicU64::new(0), _lock: lock })
             }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
                 let holder = fs::read_to_string(path).ok().and_then(|pid| pid.parse().ok());
@@ -137,8 +140,15 @@ impl Store {
                    "checkpoint can't be trusted; keeps it as `{}` and uses {}; look after the disk",
                    aside.display(), found.instead());
             rename(&path, &aside).map_err(|source| StoreError::Write { path, source })?;
+            self.damaged.fetch_add(1, Ordering::Relaxed);
         }
         Ok(found)
+    }
+
+    /// How many files were set aside as they can't be trusted.
+    #[must_use]
+    pub fn damaged(&self) -> u64 {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     /// Replaces the checkpoint, so that after a power cut either the old or the new one is there, whole.
@@ -374,8 +384,10 @@ mod tests {
     fn a_damaged_one_is_kept_for_the_operator() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(CURRENT), "damaged").unwrap();
-        Store::open(directory.path()).unwrap().load().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        store.load().unwrap();
         assert_eq!(fs::read(directory.path().join("checkpoint.damaged")).unwrap(), b"damaged");
+        assert_eq!(store.damaged(), 1);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::control::To;
+use crate::cli::checkpoint::words::Checkpoint;
+use crate::cli::quarantine::arguments::Quarantine;
+use crate::cli::reference::Form;
 use crate::parse::{Format, JsonTypes};
 
 /// Where the configuration is if nobody says otherwise.
@@ -56,7 +58,13 @@ file, line and column on standard error; the exit code is 78 if there are any.
 
 Examples:
   kinetail check
-  kinetail check --strict ./agent.json";
+  kinetail check --strict ./agent.json
+  kinetail check --explain | grep requestBytes";
+
+const AFTER_REFERENCE: &str = "\
+Examples:
+  kinetail reference | less
+  kinetail reference --markdown > etc/agent.json.md";
 
 const AFTER_PARSE: &str = "\
 Lines that do not match are told on standard error with their number and the reason; the exit code is 1 if there are \
@@ -64,27 +72,12 @@ any.
 
 Examples:
   kinetail parse --format COMBINEDAPACHELOG /var/log/httpd/access_log
-  tail -n 5 access_log | kinetail parse --format COMMONAPACHELOG --json-types native";
+  tail -n 5 access_log | kinetail parse --format COMMONAPACHELOG --json-types native
+  kinetail parse -c agent.json --flow access /var/log/httpd/access_log
+  kinetail parse -c agent.json --flow access --diff-java /var/log/httpd/access_log
 
-const AFTER_TAKEOVER: &str = "\
-The first start of `kinetail run` does this by itself. What is told of each flow is where it goes on, or why it does not. \
-Stop the Java agent first: what it sends after this is sent again. Run it as the user of the service, who is to own what \
-is written; while kinetail runs it is refused.
+What a flow adds of its host (`addPosition`, ADDEC2METADATA) is left out, and no record is cut to the stream's limit.";
 
-Examples:
-  What would happen?
-    kinetail checkpoint takeover --dry-run
-  Once more from the Java agent's positions, in place of our own:
-    kinetail checkpoint takeover --force --from /var/run/aws-kinesis-agent/checkpoints";
-
-const AFTER_HANDBACK: &str = "\
-Stop kinetail first, then start the Java agent. It follows one file of a flow at a time, so that it may send again what \
-was sent of newer ones; what is told of each file is what it will do with it. Run it as the user of the service, who \
-is to own the store.
-
-Examples:
-  kinetail checkpoint handback
-  kinetail checkpoint handback -c ./agent.json --to ./checkpoints";
 const AFTER_STATUS: &str = "\
 Asks the agent that runs on the same state directory, on the socket `control.sock` in it; only root and the agent's user \
 may. If none runs, that is said, what the checkpoint knows is told, and the exit code is 1.
@@ -92,30 +85,6 @@ may. If none runs, that is said, what the checkpoint knows is told, and the exit
 Examples:
   kinetail status
   kinetail status --json | jq '.flows[] | {name, lagBytes, secondsLeft}'";
-
-const AFTER_EXPLAIN: &str = "\
-The running agent is asked; if none runs, the checkpoint and the disk are. Nothing is changed.
-
-Examples:
-  kinetail checkpoint explain /var/log/httpd/access_log.1";
-
-const AFTER_SET: &str = "\
-The running agent does it at once; if none runs, the checkpoint is changed. What was sent before the new place and lies \
-behind it is sent again; what lies before it and was not sent is never sent. An offset that is not the beginning of a \
-line is refused, and the nearest that are told.
-
-Examples:
-  Send everything in a file again:
-    kinetail checkpoint set /var/log/httpd/access_log --offset 0
-  Skip what was not read yet:
-    kinetail checkpoint set /var/log/httpd/access_log --offset end";
-
-const AFTER_FORGET: &str = "\
-The running agent does it at once; if none runs, the checkpoint is changed. Use it for a file that was taken for \
-another, such as one that was restored from a backup and is to be sent again.
-
-Examples:
-  kinetail checkpoint forget /var/log/httpd/access_log.1";
 
 const AFTER_COMPLETIONS: &str = "\
 Examples:
@@ -153,6 +122,12 @@ pub(super) enum Command {
     /// Look at how far each file has been delivered, or change it
     #[command(subcommand)]
     Checkpoint(Checkpoint),
+    /// Print what every key of agent.json means
+    #[command(after_help = AFTER_REFERENCE)]
+    Reference(Reference),
+    /// Look at the lines that could not be sent, send them after all, or remove them
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// Print the version
     Version,
     /// Print the completions for a shell
@@ -190,6 +165,9 @@ pub(super) struct Check {
     /// Take every warning, such as a key that is not known, for an error
     #[arg(long)]
     pub(super) strict: bool,
+    /// Tell of every key what it comes to, and which line of which file says so
+    #[arg(long)]
+    pub(super) explain: bool,
     /// The main configuration file
     #[arg(value_name = "FILE", default_value = CONFIGURATION)]
     pub(super) file: PathBuf,
@@ -199,11 +177,20 @@ pub(super) struct Check {
 #[derive(Args, Debug)]
 pub(super) struct Parse {
     /// The format of the lines, as in `logFormat`
-    #[arg(long, value_name = "FORMAT")]
-    pub(super) format: LogFormat,
+    #[arg(long, value_name = "FORMAT", required_unless_present = "configuration")]
+    pub(super) format: Option<LogFormat>,
     /// How the values of the records are written, as in `jsonTypes`
     #[arg(long, value_name = "TYPES", default_value = "strings")]
     pub(super) json_types: Types,
+    /// The main configuration file, to do what one of its flows does
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["format", "json_types"])]
+    pub(super) configuration: Option<PathBuf>,
+    /// The flow, by its name or id; not needed where there is only one
+    #[arg(long, value_name = "NAME", requires = "configuration")]
+    pub(super) flow: Option<String>,
+    /// Show only what the Java agent would not have sent like that, and how often
+    #[arg(long)]
+    pub(super) diff_java: bool,
     /// The log; standard input if it is `-` or left out
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub(super) file: PathBuf,
@@ -218,6 +205,15 @@ pub(super) enum LogFormat {
     /// Apache's combined log
     #[value(name = "COMBINEDAPACHELOG")]
     Combined,
+    /// Apache's error log
+    #[value(name = "APACHEERRORLOG")]
+    ErrorLog,
+    /// Syslog, dates without a year
+    #[value(name = "SYSLOG")]
+    Syslog,
+    /// Syslog, dates of RFC 3339
+    #[value(name = "RFC3339SYSLOG")]
+    Rfc3339Syslog,
 }
 
 impl From<LogFormat> for Format {
@@ -225,6 +221,9 @@ impl From<LogFormat> for Format {
         match format {
             LogFormat::Common => Format::Common,
             LogFormat::Combined => Format::Combined,
+            LogFormat::ErrorLog => Format::ErrorLog,
+            LogFormat::Syslog => Format::Syslog,
+            LogFormat::Rfc3339Syslog => Format::Rfc3339Syslog,
         }
     }
 }
@@ -247,69 +246,6 @@ impl From<Types> for JsonTypes {
     }
 }
 
-/// The words behind `checkpoint`.
-#[derive(Debug, Subcommand)]
-pub(super) enum Checkpoint {
-    /// Print how far each file of each flow has been delivered
-    Show(Show),
-    /// Take over the positions of the Java agent from its store
-    #[command(after_help = AFTER_TAKEOVER)]
-    Takeover(Takeover),
-    /// Write our positions into a store that the Java agent can start from
-    #[command(after_help = AFTER_HANDBACK)]
-    Handback(Handback),
-    /// Tell who a file is taken for, whether it is read, and why
-    #[command(after_help = AFTER_EXPLAIN)]
-    Explain(Explain),
-    /// Have a file read from another place
-    #[command(after_help = AFTER_SET)]
-    Set(Set),
-    /// Have nothing known of a file, so that what is there is read from its beginning
-    #[command(after_help = AFTER_FORGET)]
-    Forget(Forget),
-}
-
-/// The words behind `checkpoint explain`.
-#[derive(Args, Debug)]
-pub(super) struct Explain {
-    #[command(flatten)]
-    pub(super) configuration: Configuration,
-    /// The file
-    #[arg(value_name = "PATH")]
-    pub(super) path: PathBuf,
-}
-
-/// The words behind `checkpoint set`.
-#[derive(Args, Debug)]
-pub(super) struct Set {
-    #[command(flatten)]
-    pub(super) configuration: Configuration,
-    /// The file
-    #[arg(value_name = "PATH")]
-    pub(super) path: PathBuf,
-    /// The byte to go on from, where a line begins; or `end`: behind the last newline
-    #[arg(long, value_name = "BYTE|end", value_parser = place)]
-    pub(super) offset: To,
-}
-
-/// The words behind `checkpoint forget`.
-#[derive(Args, Debug)]
-pub(super) struct Forget {
-    #[command(flatten)]
-    pub(super) configuration: Configuration,
-    /// The file
-    #[arg(value_name = "PATH")]
-    pub(super) path: PathBuf,
-}
-
-/// A place in a file, as it is typed.
-fn place(text: &str) -> Result<To, String> {
-    match text {
-        "end" => Ok(To::End),
-        number => number.parse().map(To::Offset).map_err(|_| "neither a number nor `end`".to_owned()),
-    }
-}
-
 /// The words behind `status`.
 #[derive(Args, Debug)]
 pub(super) struct Status {
@@ -320,40 +256,19 @@ pub(super) struct Status {
     pub(super) json: bool,
 }
 
-/// The words behind `checkpoint show`.
+/// The words behind `reference`.
 #[derive(Args, Debug)]
-pub(super) struct Show {
-    #[command(flatten)]
-    pub(super) configuration: Configuration,
-    /// Print it as JSON
+pub(super) struct Reference {
+    /// As Markdown
     #[arg(long)]
-    pub(super) json: bool,
+    markdown: bool,
 }
 
-/// The words behind `checkpoint takeover`.
-#[derive(Args, Debug)]
-pub(super) struct Takeover {
-    #[command(flatten)]
-    pub(super) configuration: Configuration,
-    /// The Java agent's store; that of `checkpointFile` if left out, or the default one
-    #[arg(long, value_name = "STORE")]
-    pub(super) from: Option<PathBuf>,
-    /// Tell what would happen, and change nothing
-    #[arg(long, conflicts_with = "force")]
-    pub(super) dry_run: bool,
-    /// Set a checkpoint of our own aside, if there is one
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-/// The words behind `checkpoint handback`.
-#[derive(Args, Debug)]
-pub(super) struct Handback {
-    #[command(flatten)]
-    pub(super) configuration: Configuration,
-    /// The Java agent's store, made if it is missing; that of `checkpointFile` if left out
-    #[arg(long, value_name = "STORE")]
-    pub(super) to: Option<PathBuf>,
+impl Reference {
+    /// What the reference is to look like.
+    pub(super) fn form(&self) -> Form {
+        if self.markdown { Form::Markdown } else { Form::Text }
+    }
 }
 
 /// The words behind `completions`.

@@ -3,28 +3,34 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::config::{self, Config, Flow, Sources};
+use crate::cli::arguments::Check;
+use crate::cli::explain::Explanation;
+use crate::config::{self, Agent, Config, Flow, Sources};
 use crate::exit::Exit;
 use crate::layout::{Layout, Records};
-use crate::parse::{Format, JsonTypes, Parser};
+use crate::parse::{JsonTypes, Step};
 use crate::source::InitialPosition;
 
 /// Loads a configuration as `run` does, and tells of it. Strictly, a warning is as bad as an error.
 pub(super) fn run(
     sources: &Sources,
-    strict: bool,
+    args: &Check,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<Exit> {
-    match config::load(sources) {
-        Ok(config) => {
+    match config::explain(sources) {
+        Ok((config, explained)) => {
             for warning in &config.warnings {
                 writeln!(err, "{warning}")?;
             }
-            if strict && !config.warnings.is_empty() {
+            if args.strict && !config.warnings.is_empty() {
                 return Ok(Exit::Misconfigured);
             }
-            write!(out, "{}", Summary { sources, config: &config })?;
+            if args.explain {
+                write!(out, "{}", Explanation(&explained))?;
+            } else {
+                write!(out, "{}", Summary { sources, config: &config })?;
+            }
             Ok(Exit::Done)
         }
         Err(problems) => {
@@ -42,13 +48,25 @@ struct Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { agent, flows, warnings } = self.config;
+        let Config { agent, flows, warnings, notes } = self.config;
         let problems =
             if warnings.is_empty() { "no problems".to_owned() } else { count(warnings.len(), "warning") };
         writeln!(f, "{}: {}, {problems}", self.sources.main.display(), count(flows.len(), "flow"))?;
         writeln!(f, "state in {}", agent.state_directory.display())?;
-        flows.iter().try_for_each(|flow| describe(flow, f))
+        describe_metrics(agent, f)?;
+        flows.iter().try_for_each(|flow| describe(flow, f))?;
+        if !notes.is_empty() {
+            writeln!(f)?;
+        }
+        notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }
+}
+
+/// Tells where metrics go, as nobody expects another region than that of the streams.
+fn describe_metrics(agent: &Agent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(settings) = &agent.cloudwatch else { return writeln!(f, "no metrics to CloudWatch") };
+    let region = settings.region.as_deref().or(settings.endpoint.as_deref()).unwrap_or("us-east-1");
+    writeln!(f, "metrics to CloudWatch in {region}, as {}", settings.namespace)
 }
 
 fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,23 +78,41 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n{}", flow.name)?;
     writeln!(f, "  reads  {}, {start}", flow.source.pattern.as_text())?;
     describe_layout(&flow.source.layout, f)?;
-    match flow.parser {
-        Parser::Raw => writeln!(f, "  sends  lines as they are")?,
-        Parser::Log { format, types } => {
-            let format = match format {
-                Format::Common => "COMMONAPACHELOG",
-                Format::Combined => "COMBINEDAPACHELOG",
-            };
+    describe_steps(flow, f)?;
+    let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
+    writeln!(f, "  to     {}, up to {size} in a request, after {:?} at most", flow.stream, flow.batch.linger)
+}
+
+/// Tells what is made of a line, step by step.
+fn describe_steps(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if flow.parser.steps().is_empty() {
+        return writeln!(f, "  sends  lines as they are");
+    }
+    let position = if flow.adds_position { ", with host, file and offset" } else { "" };
+    let steps: Vec<_> = flow.parser.steps().iter().map(describe_step).collect();
+    writeln!(f, "  sends  {}{position}", steps.join(", then "))
+}
+
+fn describe_step(step: &Step) -> String {
+    match step {
+        Step::Log { format, types } => {
             let types = match types {
                 JsonTypes::Strings => "strings",
                 JsonTypes::Native => "native types",
             };
-            let position = if flow.adds_position { ", with host, file and offset" } else { "" };
-            writeln!(f, "  sends  {format} as JSON, values as {types}{position}")?;
+            format!("{} as JSON, values as {types}", format.word())
         }
+        Step::Renamed(renamed) => format!("{} as JSON, under other names", renamed.format().word()),
+        Step::Pattern(pattern) => format!("what `{}` matches as JSON", pattern.as_text()),
+        Step::Csv(_) => "columns as JSON".to_owned(),
+        Step::SingleLine(_) => "all on one line".to_owned(),
+        Step::AddMetadata(_) => "metadata beside the text".to_owned(),
+        Step::AddInstance(_) => "the instance's metadata added".to_owned(),
+        Step::AddBrackets => "between brackets".to_owned(),
+        Step::Pretty => "laid out".to_owned(),
+        Step::Template(_) => "lines of a format of their own as JSON".to_owned(),
+        Step::JsonLog => "lines that are JSON, repaired where they are not".to_owned(),
     }
-    let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
-    writeln!(f, "  to     {}, up to {size} in a request, after {:?} at most", flow.stream, flow.batch.linger)
 }
 
 /// Tells how files fall into records, where a record is not just a line.
@@ -113,7 +149,8 @@ mod tests {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/config");
         let sources = Sources { main: directory.join(fixture), drop_ins: None, state_directory: None };
         let (mut told_out, mut told_err) = (Vec::new(), Vec::new());
-        let ended = run(&sources, strict, &mut told_out, &mut told_err).unwrap();
+        let args = Check { strict, explain: false, file: sources.main.clone() };
+        let ended = run(&sources, &args, &mut told_out, &mut told_err).unwrap();
         let told =
             |bytes| String::from_utf8(bytes).unwrap().replace(&format!("{}/", directory.display()), "");
         assert_eq!((told(told_out).as_str(), told(told_err).as_str(), ended), (out, err, exit));
@@ -129,6 +166,7 @@ warned/misspelt.json:10:38: warning: `logformat` is not a known key and has no e
     fn a_good_configuration_is_told_as_what_it_will_do() {
         let out = "good/every-honoured-key.json: 1 flow, no problems
 state in /var/lib/elsewhere
+metrics to CloudWatch in eu-west-3, as Fleet/Logs
 
 access
   reads  /srv/*/logs/**/access.log, from their start
@@ -146,6 +184,7 @@ access
     fn warnings_are_told_beside_it() {
         let out = "warned/misspelt.json: 1 flow, 4 warnings
 state in /var/lib/kinetail
+metrics to CloudWatch in us-east-1, as AWSKinesisAgent
 
 kinesis:app:/var/log/app.log
   reads  /var/log/app.log, from their end at the first start

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::chain::Chain;
 use crate::checkpoint::{Found, Store, StoreError, load};
-use crate::cli::arguments::Handback;
+use crate::cli::checkpoint::words::Handback;
 use crate::cli::{sources, tell};
 use crate::config::{self, Config};
 use crate::exit::Exit;

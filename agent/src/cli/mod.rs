@@ -7,9 +7,12 @@ mod arguments;
 mod check;
 mod checkpoint;
 mod completions;
+mod explain;
 mod handback;
 mod man;
 mod parse;
+mod quarantine;
+mod reference;
 mod run;
 mod status;
 mod takeover;
@@ -23,7 +26,6 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::chain::Chain;
 use crate::cli::arguments::{Arguments, Command};
 use crate::config::Sources;
 use crate::exit::Exit;
@@ -60,16 +62,12 @@ fn dispatch(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> io
     };
     match arguments.command {
         Command::Run(args) => Ok(run::run(&args, err, run::start)),
-        Command::Check(args) => check::run(&sources(&args.file), args.strict, out, err),
-        Command::Parse(args) => {
-            let file = (args.file != Path::new("-")).then_some(args.file.as_path());
-            Ok(parse::run(args.format.into(), args.json_types.into(), file).unwrap_or_else(|error| {
-                tell(err, format_args!("kinetail: {}", Chain(&error)));
-                Exit::Failed
-            }))
-        }
+        Command::Check(args) => check::run(&sources(&args.file), &args, out, err),
+        Command::Parse(args) => parse::run(&args, err),
         Command::Status(args) => status::run(&args, out, err),
         Command::Checkpoint(command) => checkpoint::run(&command, out, err),
+        Command::Reference(args) => reference::run(args.form(), out),
+        Command::Quarantine(command) => quarantine::run(&command, out, err),
         Command::Version => version::run(out),
         Command::Completions(args) => completions::run(args.shell, out),
         Command::Man(args) => man::run(args.command.as_deref(), out, err),

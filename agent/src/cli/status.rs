@@ -1,5 +1,6 @@
 //! `kinetail status`: how the running agent is, and how far it is with each file.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::cli::arguments;
@@ -32,7 +33,9 @@ pub(super) fn run(args: &arguments::Status, out: &mut dyn Write, err: &mut dyn W
             tell(err, format_args!("kinetail: {reason}"));
             Ok(Exit::Failed)
         }
-        Ok(Answer::Explained { .. } | Answer::Amended { .. }) => {
+        Ok(
+            Answer::Explained { .. } | Answer::Amended { .. } | Answer::Replayed(_) | Answer::Cleared { .. },
+        ) => {
             tell(err, "kinetail: the agent answered something else");
             Ok(Exit::Failed)
         }
@@ -73,14 +76,21 @@ fn write_flow(flow: &Flow, out: &mut dyn Write) -> io::Result<()> {
         duration(flow.oldest_undelivered_seconds),
         flow.repeatable_records
     )?;
-    let dropped = flow.lines_dropped.iter().filter(|(_, lines)| **lines > 0);
-    let dropped: Vec<String> = dropped.map(|(reason, lines)| format!("{lines} {reason}")).collect();
-    let dropped = if dropped.is_empty() { "none".to_owned() } else { dropped.join(", ") };
     writeln!(
         out,
-        "  {} lines read, {} records taken by the stream; lines left behind: {dropped}",
-        flow.lines_read, flow.records_acked
+        "  {} lines read, {} records taken by the stream; lines left behind: {}; put into the quarantine: {}",
+        flow.lines_read,
+        flow.records_acked,
+        by_reason(&flow.lines_dropped),
+        by_reason(&flow.lines_quarantined)
     )?;
+    if flow.quarantined_lines > 0 {
+        writeln!(
+            out,
+            "  {} lines in the quarantine; see `kinetail quarantine list`",
+            flow.quarantined_lines
+        )?;
+    }
     if let Some(trouble) = &flow.trouble {
         let (began, last) = (duration(trouble.began_seconds_ago), duration(trouble.last_seconds_ago));
         writeln!(out, "  trouble with the stream since {began}, last {last} ago: {}", trouble.error)?;
@@ -99,6 +109,13 @@ fn write_flow(flow: &Flow, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "    and {more} more, less behind")?;
     }
     Ok(())
+}
+
+/// How many lines there are for each reason.
+fn by_reason(lines: &BTreeMap<String, u64>) -> String {
+    let some = lines.iter().filter(|(_, lines)| **lines > 0);
+    let told: Vec<String> = some.map(|(reason, lines)| format!("{lines} {reason}")).collect();
+    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
 }
 
 /// How far a flow is behind, and for how long.
@@ -168,7 +185,9 @@ mod tests {
             records_acked: 0,
             unacked_records: 0,
             repeatable_records: 0,
-            lines_dropped: std::collections::BTreeMap::new(),
+            lines_quarantined: BTreeMap::new(),
+            quarantined_lines: 0,
+            lines_dropped: BTreeMap::new(),
             open_files: 0,
             trouble: None,
             watching: None,

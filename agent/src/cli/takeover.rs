@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::chain::Chain;
 use crate::checkpoint::{Found, State, Store, StoreError, load};
-use crate::cli::arguments::Takeover;
+use crate::cli::checkpoint::words::Takeover;
 use crate::cli::{sources, tell};
 use crate::config::{self, Config};
 use crate::exit::Exit;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::section::Section;
-use crate::send::{Access, Keys, Role};
+use crate::report::cloudwatch::{self, Dimensions};
+use crate::report::java::Detail;
+use crate::send::{Access, Keys, Patience, Role, UserAgent};
 
 /// Where state is kept if neither the configuration nor the service manager says so.
-const STATE_DIRECTORY: &str = "/var/lib/kinetail";
+pub(super) const STATE_DIRECTORY: &str = "/var/lib/kinetail";
 
 /// What holds for all flows.
 #[derive(Clone, Debug)]
@@ -18,14 +20,20 @@ pub struct Agent {
     pub java_store: PathBuf,
     /// How many bytes of log may be held at once.
     pub max_memory_bytes: usize,
+    /// How many bytes the quarantine may take up on the disk.
+    pub quarantine_bytes: u64,
     /// How many files may be open at once.
     pub max_open_files: usize,
     /// How long a stop may take.
     pub shutdown_timeout: Duration,
     /// How often a line in the log tells how far the agent is; nothing for never.
     pub status_period: Option<Duration>,
+    /// What the log is told of the agent beside its progress.
+    pub detail: Detail,
     /// How Kinesis is reached.
     pub kinesis: Access,
+    /// Which metrics CloudWatch gets; nothing for none.
+    pub cloudwatch: Option<cloudwatch::Settings>,
 }
 
 /// Reads the agent's keys. Where state is kept is up to the environment if they do not say it.
@@ -36,11 +44,44 @@ pub(super) fn agent(section: &mut Section<'_>, state_directory: Option<PathBuf>)
         state_directory: configured.or(state_directory).unwrap_or_else(|| STATE_DIRECTORY.into()),
         java_store: section.text("checkpointFile").unwrap_or_default().into(),
         max_memory_bytes: section.size("maxMemoryBytes"),
+        quarantine_bytes: u64::try_from(section.number("quarantineBytes")).unwrap_or_default(),
         max_open_files: section.size("maxOpenFiles"),
         shutdown_timeout: section.millis("shutdownTimeoutMillis"),
         status_period: u64::try_from(period).ok().filter(|period| *period > 0).map(Duration::from_secs),
+        detail: detail(section),
         kinesis: access(section),
+        cloudwatch: cloudwatch(section),
     }
+}
+
+/// What goes to CloudWatch. What is wrong with it is told even if nothing does.
+fn cloudwatch(section: &mut Section<'_>) -> Option<cloudwatch::Settings> {
+    let namespace = section.text("cloudwatch.namespace").unwrap_or_default();
+    // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+    let letter = |char: char| char.is_ascii_alphanumeric() || ".-_/#:".contains(char);
+    if namespace.len() > 255 || namespace.starts_with("AWS/") || !namespace.chars().all(letter) {
+        let must =
+            "must be up to 255 letters, digits, `.`, `-`, `_`, `/`, `#` and `:`, and not begin with `AWS/`";
+        section
+            .error("cloudwatch.namespace", format!("`cloudwatch.namespace` {must}, not `\"{namespace}\"`"));
+    }
+    let settings = cloudwatch::Settings {
+        namespace,
+        endpoint: endpoint(section, "cloudwatch.endpoint"),
+        region: section.text("cloudwatch.region"),
+        period: section.millis("cloudwatch.metricsBufferTimeMillis"),
+        queue: section.size("cloudwatch.metricsQueueSize"),
+        dimensions: match section.flag("cloudwatch.tagInstance") {
+            true => Dimensions::DestinationAndInstance,
+            false => Dimensions::Destination,
+        },
+    };
+    section.flag("cloudwatch.emitMetrics").then_some(settings)
+}
+
+/// What the log is told, as the agent or a flow says.
+pub(super) fn detail(section: &mut Section<'_>) -> Detail {
+    if section.flag("log.emitInternalMetrics") { Detail::Internal } else { Detail::Plain }
 }
 
 fn access(section: &mut Section<'_>) -> Access {
@@ -48,9 +89,40 @@ fn access(section: &mut Section<'_>) -> Access {
         endpoint: endpoint(section, "kinesis.endpoint"),
         region: section.text("kinesis.region"),
         sts_endpoint: endpoint(section, "sts.endpoint"),
+        sts_region: section.text("sts.region"),
         keys: keys(section),
         role: role(section),
         ca_bundle: section.text("caBundle").map(PathBuf::from),
+        patience: patience(section),
+        user_agent: user_agent(section),
+    }
+}
+
+/// 0 means as with the Java agent that a call may take as long as it likes.
+fn patience(section: &mut Section<'_>) -> Patience {
+    let connection = section.millis("connectionTimeoutMillis");
+    let answer = section.millis("socketTimeoutMillis");
+    let bounded = |time: Duration| (!time.is_zero()).then_some(time);
+    Patience { connection: bounded(connection), answer: bounded(answer) }
+}
+
+fn user_agent(section: &mut Section<'_>) -> UserAgent {
+    let (before, instead) = ("userAgent", "userAgentOverride");
+    for name in [before, instead] {
+        let is_header = |text: &String| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if section.text(name).is_some_and(|text| !is_header(&text)) {
+            section.error(name, format!("`{name}` must be printable ASCII, as it becomes a header"));
+        }
+    }
+    match (section.text(before), section.text(instead)) {
+        (before, Some(text)) => {
+            if before.is_some() {
+                section.warn("userAgent", "`userAgent` has no effect beside `userAgentOverride`");
+            }
+            UserAgent::Instead(text)
+        }
+        (Some(text), None) => UserAgent::Before(text),
+        (None, None) => UserAgent::Own,
     }
 }
 

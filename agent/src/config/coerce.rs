@@ -4,7 +4,7 @@
 //! on working.
 
 use crate::config::key::{Default, Kind};
-use crate::config::raw::Value;
+use crate::config::raw::{Entry, Value};
 
 /// A value of the right kind, within its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +38,11 @@ pub(super) fn coerce(kind: Kind, value: &Value) -> Result<Option<Given>, String>
         return Ok(None);
     }
     match kind {
-        Kind::Text | Kind::AnyText => match text(value) {
-            Some(text) if text.is_empty() && kind == Kind::Text => Ok(None),
-            Some(text) => Ok(Some(Given::Text(text))),
-            None => Err(format!("must be a text, {}", but())),
-        },
+        Kind::Text | Kind::AnyText | Kind::Secret => {
+            let text = java_text(value);
+            let is_none = text.is_empty() && kind != Kind::AnyText;
+            Ok((!is_none).then_some(Given::Text(text)))
+        }
         Kind::Flag => match text(value).as_deref().and_then(flag) {
             Some(flag) => Ok(Some(Given::Flag(flag))),
             None => Err(format!("must be true or false, {}", but())),
@@ -68,11 +68,29 @@ pub(super) fn coerce(kind: Kind, value: &Value) -> Result<Option<Given>, String>
 }
 
 /// The text of a scalar.
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) | Value::Number(text) => Some(text.clone()),
         Value::Flag(flag) => Some(flag.to_string()),
         Value::Null | Value::List(_) | Value::Object(_) => None,
+    }
+}
+
+/// The text that the Java agent made of any value: a list in brackets, an object in braces.
+fn java_text(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Flag(flag) => flag.to_string(),
+        Value::Number(text) | Value::Text(text) => text.clone(),
+        Value::List(items) => {
+            let items: Vec<_> = items.iter().map(|item| java_text(&item.value)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(object) => {
+            let entry = |entry: &Entry| format!("{}={}", entry.name, java_text(&entry.node.value));
+            let entries: Vec<_> = object.entries.iter().map(entry).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
     }
 }
 
@@ -116,10 +134,13 @@ fn either(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::config::key::Unit;
+    use crate::config::raw;
 
     const SMALL: Kind = Kind::Number { unit: Unit::Pieces, least: 1, most: 2_000 };
 
@@ -208,9 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_may_be_written_as_a_number_but_not_as_a_list() {
-        check(Kind::Text, number("12"), Some(Given::Text("12".to_owned())));
-        check_refused(Kind::Text, Value::List(Vec::new()), "must be a text, not a list");
+    fn a_text_may_be_written_as_anything() {
+        let given = |text: &str| Some(Given::Text(text.to_owned()));
+        check(Kind::Text, number("12"), given("12"));
+        check(Kind::Text, Value::Flag(true), given("true"));
+        let document =
+            raw::parse(Path::new("a.json"), r#"{"a": ["x", 1, null, {"b": [], "c": "y"}]}"#).unwrap();
+        let list = document.root.entries.into_iter().next().unwrap().node.value;
+        check(Kind::AnyText, list, given("[x, 1, null, {b=[], c=y}]"));
     }
 
     #[test]
@@ -219,7 +245,32 @@ mod tests {
         check(Kind::AnyText, string(""), Some(Given::Text(String::new())));
     }
 
+    /// The definition: a sign, then digits of the base that what stands before them says, and what they amount to.
+    /// Source: <https://docs.oracle.com/javase/8/docs/api/java/lang/Long.html#decode-java.lang.String->.
+    fn decoded(text: &str) -> Option<i64> {
+        let mut chars = text.chars().peekable();
+        let sign = if chars.peek() == Some(&'-') { -1 } else { 1 };
+        chars.next_if(|char| ['-', '+'].contains(char));
+        let rest: String = chars.collect();
+        let hexadecimal = ["0x", "0X", "#"].iter().find_map(|prefix| rest.strip_prefix(prefix));
+        let (base, digits) = match (hexadecimal, rest.strip_prefix('0')) {
+            (Some(digits), _) => (16, digits),
+            (None, Some(digits)) if !digits.is_empty() => (8, digits),
+            (None, _) => (10, rest.as_str()),
+        };
+        let mut amount = 0_i128;
+        for digit in digits.chars() {
+            amount = amount * i128::from(base) + i128::from(digit.to_digit(base)?);
+        }
+        if digits.is_empty() { None } else { i64::try_from(sign * amount).ok() }
+    }
+
     proptest! {
+        #[test]
+        fn a_text_is_a_number_where_the_definition_says_so(text in "[-+]?(0x|0X|#|0)?[-+ 0-9a-fg]{0,5}|[-+]?9[0-9]{18}") {
+            prop_assert_eq!(whole(&text), decoded(&text));
+        }
+
         /// However a number is written, it is read as the same.
         #[test]
         fn every_notation_of_a_number_is_understood(given in i64::MIN + 1..i64::MAX) {

@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use crate::batch::{self, Limits, PartitionKey, Terminator};
+use crate::config::agent::detail;
 use crate::config::key::Holder;
-use crate::config::keys::NO_PLUG_IN;
 use crate::config::problem::Problem;
-use crate::config::raw::{Object, Value};
+use crate::config::raw::{Node, Object, Value};
 use crate::config::section::Section;
+use crate::config::step;
 use crate::expression::{Expression, ExpressionError};
 use crate::layout::{Layout, Records};
-use crate::parse::{Format, JsonTypes, Parser};
+use crate::parse::Parser;
 use crate::position::FlowId;
+use crate::quarantine::OnMismatch;
+use crate::report::java::{Detail, Processing};
 use crate::send::Waits;
 use crate::source::{self, InitialPosition, Pattern, Share};
 
@@ -32,6 +35,12 @@ pub struct Flow {
     pub source: source::Settings,
     /// What is made of a line.
     pub parser: Parser,
+    /// Whether anything is made of a line.
+    pub processing: Processing,
+    /// What the log is told of the flow beside its progress.
+    pub detail: Detail,
+    /// What becomes of a line of which nothing can be made.
+    pub on_mismatch: OnMismatch,
     /// Whether each record, which is JSON then, says where its line is from.
     pub adds_position: bool,
     /// How records are gathered.
@@ -58,8 +67,8 @@ pub(super) fn flow(
     problems: &mut Vec<Problem>,
 ) -> Option<Flow> {
     let mut section = Section::new(file, Holder::Flow, object);
-    let steps = steps(file, &mut section, problems);
-    let flow = assemble(&mut section, steps, allowance);
+    let parser = step::parser(file, &mut section, problems);
+    let flow = assemble(&mut section, parser, allowance);
     problems.extend(section.into_problems());
     flow
 }
@@ -67,13 +76,27 @@ pub(super) fn flow(
 fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowance) -> Option<Flow> {
     // What is wrong with each part is to be told, so none may keep another from being read.
     let (source, stream) = (source(section, allowance.open_files), stream(section));
+    let (processing, on_mismatch, detail) = (processing(section), on_mismatch(section), detail(section));
     let adds_position = adds_position(section, parser.as_ref());
     let (batch, waits) = (batch(section, allowance.request_bytes), waits(section));
     let name = section.text("name");
     let (source, stream) = (source?, stream?);
     let id = FlowId::new(&format!("kinesis:{stream}"), source.pattern.as_text());
     let name = name.unwrap_or_else(|| id.to_string());
-    Some(Flow { id, name, stream, source, parser: parser?, adds_position, batch: batch?, waits: waits? })
+    let (parser, batch, waits) = (parser?, batch?, waits?);
+    Some(Flow {
+        id,
+        name,
+        stream,
+        source,
+        parser,
+        processing,
+        detail,
+        on_mismatch,
+        adds_position,
+        batch,
+        waits,
+    })
 }
 
 fn source(section: &mut Section<'_>, open_files: usize) -> Option<source::Settings> {
@@ -113,7 +136,8 @@ fn layout(section: &mut Section<'_>) -> Option<Layout> {
     let idle = section.millis("multiLineIdleMillis");
     let start = expression(section, "multiLineStartPattern", Expression::at_start);
     let footer = expression(section, "fileFooterPattern", Expression::whole);
-    let records = start?.map_or(Records::EachLine, |pattern| Records::BeginningWith { pattern, idle });
+    let start = start?.or_else(|| step::first_line(section));
+    let records = start.map_or(Records::EachLine, |pattern| Records::BeginningWith { pattern, idle });
     Some(Layout { header_lines, records, footer: footer? })
 }
 
@@ -180,12 +204,39 @@ fn batch(section: &mut Section<'_>, ceiling: usize) -> Option<batch::Settings> {
 
 fn adds_position(section: &mut Section<'_>, parser: Option<&Parser>) -> bool {
     let adds = section.flag("addPosition");
-    if adds && parser == Some(&Parser::Raw) {
-        let needs = "`addPosition` needs records in JSON, and this flow sends lines as they are";
-        let out = "add a step `LOGTOJSON` to `dataProcessingOptions`, or leave `addPosition` out";
-        section.error("addPosition", format!("{needs}; {out}"));
+    if adds
+        && let Some(parser) = parser
+        && !parser.gives_objects()
+    {
+        let (has, out) = if parser.steps().is_empty() {
+            ("sends lines as they are", "add a step `LOGTOJSON` to `dataProcessingOptions`")
+        } else {
+            ("ends in a step that gives another form", "put a step last that gives compact JSON")
+        };
+        let needs = format!("`addPosition` needs records in JSON, and this flow {has}");
+        section.error("addPosition", format!("{needs}; {out}, or leave `addPosition` out"));
     }
     adds
+}
+
+fn processing(section: &mut Section<'_>) -> Processing {
+    if section.list("dataProcessingOptions").is_empty() { Processing::None } else { Processing::Some }
+}
+
+/// What becomes of a line that does not match. A `matchPattern` is there to leave lines out.
+fn on_mismatch(section: &mut Section<'_>) -> OnMismatch {
+    let is_filter = |item: &Node| {
+        let Value::Object(step) = &item.value else { return false };
+        step.get("matchPattern").is_some()
+    };
+    if !section.is_given("onParseError") && section.list("dataProcessingOptions").iter().any(is_filter) {
+        return OnMismatch::Drop;
+    }
+    match section.text("onParseError").as_deref() {
+        Some("raw") => OnMismatch::SendRaw,
+        Some("drop") => OnMismatch::Drop,
+        Some(_) | None => OnMismatch::Keep,
+    }
 }
 
 fn waits(section: &mut Section<'_>) -> Option<Waits> {
@@ -197,65 +248,6 @@ fn waits(section: &mut Section<'_>) -> Option<Waits> {
         .ok()
 }
 
-/// What `dataProcessingOptions` make of a line.
-fn steps(file: &Path, flow: &mut Section<'_>, problems: &mut Vec<Problem>) -> Option<Parser> {
-    let items = flow.list("dataProcessingOptions");
-    let types = json_types(flow).unwrap_or(JsonTypes::Strings);
-    let mut parsers = Vec::new();
-    for item in items {
-        let Value::Object(object) = &item.value else {
-            let text = format!("`dataProcessingOptions` must hold objects, not {}", item.value.describe());
-            problems.push(Problem::error(file, item.spot, text));
-            continue;
-        };
-        let mut section = Section::new(file, Holder::Step, object);
-        parsers.extend(step(&mut section, types));
-        problems.extend(section.into_problems());
-    }
-    match (items, parsers.pop()) {
-        ([], _) => Some(Parser::Raw),
-        ([_], parser) => parser,
-        (_, _) => {
-            flow.error(
-                "dataProcessingOptions",
-                "`dataProcessingOptions` with more than one item are not supported yet by this version",
-            );
-            None
-        }
-    }
-}
-
-fn step(section: &mut Section<'_>, types: JsonTypes) -> Option<Parser> {
-    let option = section.required("optionName");
-    let types = json_types(section).unwrap_or(types);
-    let not_yet = |key: &str, word: &str| format!("`{key}` `{word}` is not supported yet by this version");
-    match option?.as_str() {
-        "LOGTOJSON" => {}
-        "USINGPLUGGIN" => {
-            section.error("optionName", format!("`USINGPLUGGIN` cannot be supported: {NO_PLUG_IN}"));
-            return None;
-        }
-        other => {
-            section.error("optionName", not_yet("optionName", other));
-            return None;
-        }
-    }
-    let format = match section.required("logFormat")?.as_str() {
-        "COMMONAPACHELOG" => Format::Common,
-        "COMBINEDAPACHELOG" => Format::Combined,
-        other => {
-            section.error("logFormat", not_yet("logFormat", other));
-            return None;
-        }
-    };
-    Some(Parser::Log { format, types })
-}
-
-fn json_types(section: &mut Section<'_>) -> Option<JsonTypes> {
-    let types = section.text("jsonTypes")?;
-    Some(if types == "native" { JsonTypes::Native } else { JsonTypes::Strings })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,19 +255,15 @@ mod tests {
 
     /// Every key that the table calls honoured is read by somebody.
     #[test]
-    fn nobody_forgets_a_key_of_a_flow_or_a_step() {
+    fn nobody_forgets_a_key_of_a_flow() {
         let file = Path::new("agent.json");
-        let text = r#"{"filePattern": "/a/b", "kinesisStream": "s", "optionName": "LOGTOJSON", "logFormat": "COMMONAPACHELOG"}"#;
+        let text = r#"{"filePattern": "/a/b", "kinesisStream": "s"}"#;
         let document = raw::parse(file, text).unwrap();
 
         let allowance = Allowance { request_bytes: usize::MAX, open_files: usize::MAX };
         let mut section = Section::new(file, Holder::Flow, &document.root);
-        let parser = steps(file, &mut section, &mut Vec::new());
+        let parser = step::parser(file, &mut section, &mut Vec::new());
         assert!(assemble(&mut section, parser, allowance).is_some());
-        assert_eq!(section.unasked(), [""; 0]);
-
-        let mut section = Section::new(file, Holder::Step, &document.root);
-        assert!(step(&mut section, JsonTypes::Strings).is_some());
         assert_eq!(section.unasked(), [""; 0]);
     }
 }

@@ -58,6 +58,8 @@ pub enum Kind {
     Text,
     /// A text that may be empty.
     AnyText,
+    /// A text that is never shown.
+    Secret,
     /// True or false.
     Flag,
     /// A whole number within a range, both ends included.

@@ -5,23 +5,27 @@
 //!
 //! In reading order: [`key`] says what is to be known of a key, [`keys`] is the table of them; `raw` reads a file
 //! as it is written, `coerce` one value of it, `suggest` finds the key that was meant; `section` reads one object by
-//! the table; `agent`, `flow` and `drop_in` make of it what the steps accept; [`problem`] is what may be wrong.
+//! the table; `agent`, `flow` and `drop_in` make of it what the steps accept; [`problem`] is what may be wrong, and
+//! `explain` says where each value is from.
 
 mod agent;
 mod coerce;
 mod drop_in;
+mod explain;
 mod flow;
 pub mod key;
 pub mod keys;
 pub mod problem;
 mod raw;
 mod section;
+mod step;
 mod suggest;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use agent::Agent;
+pub use explain::{Explained, Setting, Whence};
 pub use flow::Flow;
 pub use problem::{Problem, Problems, Severity, Spot};
 
@@ -40,6 +44,8 @@ pub struct Config {
     pub flows: Vec<Flow>,
     /// What may not be as it was meant.
     pub warnings: Vec<Problem>,
+    /// What has no effect, and of which nothing is missing.
+    pub notes: Vec<Problem>,
 }
 
 /// Where a configuration is read from, and what the environment adds to it.
@@ -58,27 +64,69 @@ pub struct Sources {
 /// # Errors
 /// If anything is wrong that keeps the agent from doing what was meant: then everything that is.
 pub fn load(sources: &Sources) -> Result<Config, Problems> {
-    let mut problems = Vec::new();
-    let loaded = read(sources, &mut problems);
-    problems.sort();
-    problems.dedup();
-    let warnings = Problems::stop_unless_harmless(problems)?;
-    let (agent, flows) = loaded.expect("what is missing has been told as an error");
-    Ok(Config { agent, flows, warnings })
+    Ok(read(sources)?.0)
 }
 
-fn read(sources: &Sources, problems: &mut Vec<Problem>) -> Option<(Agent, Vec<Flow>)> {
+/// Reads a configuration, and says what every key in it comes to.
+///
+/// # Errors
+/// As [`load`].
+pub fn explain(sources: &Sources) -> Result<(Config, Vec<Explained>), Problems> {
+    let (config, Documents { main, drop_ins }) = read(sources)?;
+    let mut explained = vec![explain::agent(&main.file, &main.root, sources)];
+    let objects = items(&main, &drop_ins).into_iter().filter_map(|(file, item)| match &item.value {
+        Value::Object(object) => Some((file, object)),
+        Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => None,
+    });
+    // Each object has become a flow, or there would be a problem.
+    for ((file, object), flow) in objects.zip(&config.flows) {
+        explained.extend(explain::flow(file, object, &flow.name, flow.batch.limits.bytes()));
+    }
+    Ok((config, explained))
+}
+
+/// The files of a configuration.
+struct Documents {
+    main: Document,
+    drop_ins: Vec<Document>,
+}
+
+fn read(sources: &Sources) -> Result<(Config, Documents), Problems> {
+    let mut problems = Vec::new();
+    let documents = documents(sources, &mut problems);
+    let made = documents.as_ref().map(|documents| make(sources, documents, &mut problems));
+    problems.sort();
+    problems.dedup();
+    let (notes, problems) = problems.into_iter().partition(|problem| problem.severity == Severity::Note);
+    let warnings = Problems::stop_unless_harmless(problems)?;
+    let (agent, flows) = made.expect("what is missing has been told as an error");
+    let documents = documents.expect("as above");
+    Ok((Config { agent, flows, warnings, notes }, documents))
+}
+
+fn documents(sources: &Sources, problems: &mut Vec<Problem>) -> Option<Documents> {
     let main = raw::read(&sources.main).map_err(|problem| problems.push(problem)).ok()?;
     let drop_ins = drop_in::read(sources.drop_ins.as_deref(), problems);
     warn_of_surplus(&main, problems);
+    Some(Documents { main, drop_ins })
+}
 
+/// The items of `flows` of all files.
+fn items<'a>(main: &'a Document, drop_ins: &'a [Document]) -> Vec<(&'a Path, &'a Node)> {
+    let of = |document: &'a Document| {
+        drop_in::flows(document).iter().map(move |item| (document.file.as_path(), item))
+    };
+    std::iter::once(main).chain(drop_ins).flat_map(of).collect()
+}
+
+fn make(
+    sources: &Sources,
+    Documents { main, drop_ins }: &Documents,
+    problems: &mut Vec<Problem>,
+) -> (Agent, Vec<Flow>) {
     let mut section = Section::new(&main.file, Holder::Agent, &main.root);
     let agent = agent::agent(&mut section, sources.state_directory.clone());
-    let mut items: Vec<(&Path, &Node)> = Vec::new();
-    items.extend(section.list("flows").iter().map(|item| (main.file.as_path(), item)));
-    for document in &drop_ins {
-        items.extend(drop_in::flows(document).iter().map(|item| (document.file.as_path(), item)));
-    }
+    let items = items(main, drop_ins);
     // A value of another kind has been told.
     if items.is_empty() && (section.is_given("flows") || !section.has("flows")) {
         section.error("flows", "there are no flows: `flows` must hold one at least");
@@ -102,7 +150,7 @@ fn read(sources: &Sources, problems: &mut Vec<Problem>) -> Option<(Agent, Vec<Fl
             flows.push(flow);
         }
     }
-    Some((agent, flows))
+    (agent, flows)
 }
 
 fn warn_of_surplus(document: &Document, problems: &mut Vec<Problem>) {

@@ -25,6 +25,8 @@ pub enum Severity {
     Error,
     /// It goes on; something may not be as it was meant.
     Warning,
+    /// It goes on, and nothing is amiss.
+    Note,
 }
 
 /// One thing that is wrong.
@@ -48,6 +50,10 @@ impl Problem {
     pub(super) fn warning(file: &Path, spot: impl Into<Option<Spot>>, text: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warning, ..Problem::error(file, spot, text) }
     }
+
+    pub(super) fn note(file: &Path, spot: impl Into<Option<Spot>>, text: impl Into<String>) -> Problem {
+        Problem { severity: Severity::Note, ..Problem::error(file, spot, text) }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -59,6 +65,7 @@ impl fmt::Display for Problem {
         match self.severity {
             Severity::Error => write!(f, " {}", self.text),
             Severity::Warning => write!(f, " warning: {}", self.text),
+            Severity::Note => write!(f, " note: {}", self.text),
         }
     }
 }

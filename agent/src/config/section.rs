@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::coerce::{Given, coerce};
-use crate::config::key::{Default, Effect, Holder, Key};
+use crate::config::coerce::{Given, coerce, text};
+use crate::config::key::{Default, Effect, Holder, Key, Kind};
 use crate::config::keys::{self, KEYS};
 use crate::config::problem::{Problem, Spot};
 use crate::config::raw::{Entry, Node, Object, Value};
@@ -94,12 +94,39 @@ impl<'a> Section<'a> {
         Duration::from_millis(u64::try_from(self.number(name)).unwrap_or_default())
     }
 
+    /// The number of the key `name` as a time in seconds.
+    pub(super) fn seconds(&mut self, name: &str) -> Duration {
+        Duration::from_secs(u64::try_from(self.number(name)).unwrap_or_default())
+    }
+
     /// The items of the key `name`; none if it is not given.
     pub(super) fn list(&mut self, name: &str) -> &'a [Node] {
         match (self.value(name), self.object.get(name).map(|entry| &entry.node.value)) {
             (Some(Given::Structure), Some(Value::List(items))) => items,
             _ => &[],
         }
+    }
+
+    /// What the key `name` holds, which may be anything.
+    pub(super) fn node(&mut self, name: &str) -> Option<&'a Node> {
+        matches!(self.value(name), Some(Given::Structure)).then_some(())?;
+        self.object.get(name).map(|entry| &entry.node)
+    }
+
+    /// The texts of the key `name`, if it is given; what is none is a problem.
+    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<String>> {
+        self.node(name)?;
+        let items = self.list(name).iter();
+        Some(items.filter_map(|item| self.text_of(name, item)).collect())
+    }
+
+    fn text_of(&mut self, name: &str, item: &Node) -> Option<String> {
+        let text = text(&item.value);
+        if text.is_none() {
+            let told = format!("`{name}` must hold texts, not {}", item.value.describe());
+            self.problems.push(Problem::error(self.file, item.spot, told));
+        }
+        text
     }
 
     /// Whether the key `name` has a value of its own.
@@ -155,7 +182,17 @@ impl<'a> Section<'a> {
         };
         match coerce(key.kind, &entry.node.value) {
             Ok(None) => {}
-            Ok(Some(given)) => self.follow(key, given),
+            Ok(Some(given)) => {
+                let is_text = matches!(key.kind, Kind::Text | Kind::AnyText | Kind::Secret);
+                if is_text && matches!(entry.node.value, Value::List(_) | Value::Object(_)) {
+                    let what = entry.node.value.describe();
+                    self.warn(
+                        name,
+                        format!("`{name}` is {what}, and is taken for one text as by the Java agent"),
+                    );
+                }
+                self.follow(key, given);
+            }
             Err(message) => self.error(name, format!("`{name}` {message}")),
         }
     }
@@ -167,7 +204,10 @@ impl<'a> Section<'a> {
             Effect::Honoured => {
                 self.given.insert(name, given);
             }
-            Effect::Without(_) => {}
+            Effect::Without(reason) => {
+                let text = format!("`{name}` has no effect here: {reason}");
+                self.problems.push(Problem::note(self.file, self.spot(name), text));
+            }
             Effect::NotYet(unless) | Effect::Refused(unless) if given.is(unless) => {}
             Effect::NotYet(_) => {
                 self.warn(name, format!("`{name}` is not supported yet by this version and has no effect"));

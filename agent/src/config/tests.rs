@@ -8,13 +8,17 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::batch::PartitionKey;
-use crate::config::key::{Effect, Kind};
+use crate::config::key::{Default, Effect, Key, Kind};
 use crate::config::keys::KEYS;
 use crate::expression::Expression;
 use crate::layout::{Layout, Records};
-use crate::parse::{Format, JsonTypes, Parser};
-use crate::send::{Access, Keys, Role, Waits};
+use crate::parse::{Format, JsonTypes, Step, Surroundings};
+use crate::quarantine::OnMismatch;
+use crate::report::cloudwatch;
+use crate::report::java::Detail;
+use crate::send::{Access, Keys, Patience, Role, UserAgent, Waits};
 use crate::source::InitialPosition;
+use crate::split::Line;
 
 const FLOW: &str = r#"{ "filePattern": "/var/log/app.log", "kinesisStream": "app" }"#;
 
@@ -97,7 +101,10 @@ fn the_shipped_configuration_is_the_access_log_of_httpd() {
     let [flow] = config.flows.as_slice() else { unreachable!("{:?}", config.flows) };
     assert_eq!(flow.id.as_str(), "kinesis:ApplicationLogInputStream:/etc/httpd/logs/*access_log*");
     assert_eq!(flow.stream, "ApplicationLogInputStream");
-    assert!(matches!(flow.parser, Parser::Log { format: Format::Combined, types: JsonTypes::Strings }));
+    assert!(matches!(
+        flow.parser.steps(),
+        [Step::Log { format: Format::Combined, types: JsonTypes::Strings }]
+    ));
 }
 
 #[test]
@@ -110,6 +117,15 @@ fn without_a_word_everything_has_its_default() {
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(10));
     assert_eq!(config.agent.status_period, Some(Duration::from_secs(30)));
     assert_eq!(config.agent.kinesis, Access::default());
+    let cloudwatch = cloudwatch::Settings {
+        namespace: "AWSKinesisAgent".to_owned(),
+        endpoint: None,
+        region: None,
+        period: Duration::from_secs(30),
+        queue: 10_000,
+        dimensions: cloudwatch::Dimensions::Destination,
+    };
+    assert_eq!(config.agent.cloudwatch, Some(cloudwatch));
     let flow = &config.flows[0];
     assert_eq!(flow.name, flow.id.as_str());
     assert_eq!(flow.source.initial_position, InitialPosition::End);
@@ -118,7 +134,7 @@ fn without_a_word_everything_has_its_default() {
         flow.source.layout,
         Layout { header_lines: 0, records: Records::EachLine, footer: None }
     ));
-    assert!(matches!(flow.parser, Parser::Raw));
+    assert!(flow.parser.steps().is_empty());
     assert!(!flow.adds_position);
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (500, 5 << 20));
     assert_eq!(flow.batch.linger, Duration::from_secs(1));
@@ -141,14 +157,27 @@ fn every_honoured_key_does_what_it_says() {
         endpoint: Some("https://kinesis.example.net:4567".to_owned()),
         region: Some("eu-west-1".to_owned()),
         sts_endpoint: Some("sts.example.net".to_owned()),
+        sts_region: Some("eu-west-2".to_owned()),
         keys: Some(Keys { id: "AKIAEXAMPLE".to_owned(), secret: "secret".to_owned() }),
         role: Some(Role {
             arn: "arn:aws:iam::123456789012:role/shipper".to_owned(),
             external_id: Some("outside".to_owned()),
         }),
         ca_bundle: Some("/etc/pki/own.pem".into()),
+        patience: Patience { connection: Some(Duration::from_secs(3)), answer: None },
+        user_agent: UserAgent::Before("fleet/7".to_owned()),
     };
     assert_eq!(config.agent.kinesis, access);
+    let cloudwatch = cloudwatch::Settings {
+        namespace: "Fleet/Logs".to_owned(),
+        endpoint: Some("monitoring.eu-west-1.amazonaws.com".to_owned()),
+        region: Some("eu-west-3".to_owned()),
+        period: Duration::from_secs(10),
+        queue: 200,
+        dimensions: cloudwatch::Dimensions::DestinationAndInstance,
+    };
+    assert_eq!(config.agent.cloudwatch, Some(cloudwatch));
+    assert_eq!((config.agent.quarantine_bytes, config.agent.detail), (1 << 20, Detail::Internal));
     let flow = &config.flows[0];
     assert_eq!(flow.id.as_str(), "kinesis:access:/srv/*/logs/**/access.log");
     assert_eq!(flow.name, "access");
@@ -159,8 +188,9 @@ fn every_honoured_key_does_what_it_says() {
     assert!(matches!(records, Records::BeginningWith { pattern, idle }
         if pattern.as_text() == r"\[\d" && *idle == Duration::from_millis(1500)));
     assert_eq!(footer.as_ref().map(Expression::as_text), Some("#EOF.*"));
-    assert!(matches!(flow.parser, Parser::Log { format: Format::Common, types: JsonTypes::Native }));
+    assert!(matches!(flow.parser.steps(), [Step::Log { format: Format::Common, types: JsonTypes::Native }]));
     assert!(flow.adds_position);
+    assert_eq!((flow.on_mismatch, flow.detail), (OnMismatch::SendRaw, Detail::Internal));
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));
     assert_eq!(flow.batch.linger, Duration::from_millis(250));
     assert_eq!(flow.batch.key, PartitionKey::Deterministic);
@@ -168,21 +198,138 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!(flow.waits, Waits::new(Duration::from_millis(50), Duration::from_secs(5)).unwrap());
 }
 
-/// The fixture that the test above reads leaves no honoured key out.
+/// What becomes of a line that does not match, where a flow with one step has this key beside it.
+#[track_caller]
+fn check_on_mismatch(key: &str, expected: OnMismatch) {
+    check_on_mismatch_of(r#"{ "optionName": "LOGTOJSON", "logFormat": "COMMONAPACHELOG" }"#, key, expected);
+}
+
+/// The same with this step.
+#[track_caller]
+fn check_on_mismatch_of(step: &str, key: &str, expected: OnMismatch) {
+    let flow = r#""filePattern": "/a/b", "kinesisStream": "s","#;
+    let host = host(&format!(r#"{{ {flow} {key} "dataProcessingOptions": [{step}] }}"#), &[]);
+    let config = load_file(&host.path().join("agent.json")).unwrap();
+    assert_eq!(config.flows[0].on_mismatch, expected);
+}
+
+#[test]
+fn what_does_not_match_is_kept_unless_the_flow_says_otherwise() {
+    check_on_mismatch("", OnMismatch::Keep);
+    check_on_mismatch(r#""onParseError": "quarantine","#, OnMismatch::Keep);
+    check_on_mismatch(r#""onParseError": "raw","#, OnMismatch::SendRaw);
+    check_on_mismatch(r#""onParseError": "drop","#, OnMismatch::Drop);
+}
+
+#[test]
+fn what_does_not_match_a_filter_is_dropped_unless_the_flow_says_otherwise() {
+    let filter = r#"{ "optionName": "LOGTOJSON", "logFormat": "SYSLOG", "matchPattern": "(a)", "customFieldNames": ["a"] }"#;
+    check_on_mismatch_of(filter, "", OnMismatch::Drop);
+    check_on_mismatch_of(filter, r#""onParseError": "quarantine","#, OnMismatch::Keep);
+}
+
+/// The fixtures that this test and that of the steps read leave no honoured key out.
 #[test]
 fn every_honoured_key_is_in_the_fixture_of_that_name() {
-    let text = fs::read_to_string(repository().join("fixtures/config/good/every-honoured-key.json")).unwrap();
-    for key in KEYS.iter().filter(|key| key.effect == Effect::Honoured) {
+    let read = |name| fs::read_to_string(repository().join("fixtures/config/good").join(name)).unwrap();
+    let (keys, steps) = (read("every-honoured-key.json"), read("every-step.json"));
+    // Which excludes `userAgent`, and has a test of its own.
+    let others = KEYS.iter().filter(|key| key.name != "userAgentOverride");
+    for key in others.filter(|key| key.effect == Effect::Honoured) {
+        let text = if key.holder == Holder::Step { &steps } else { &keys };
         assert!(text.contains(&format!("\"{}\":", key.name)), "{} is missing", key.name);
     }
+}
+
+/// What the flow of `fixtures/config/good/every-step.json` with this name makes of a line, at a time in 2021.
+#[track_caller]
+fn check_step(flow: &str, line: &str, expected: &str) {
+    let config = load_fixture("good/every-step.json");
+    let mut parser = config.flows.into_iter().find(|known| known.name == flow).unwrap().parser;
+    let mut buffer = Vec::new();
+    let around = Surroundings::at(Duration::from_millis(1_612_325_106_789));
+    parser.parse(&Line::alone(line.as_bytes()), &around, &mut buffer).unwrap();
+    assert_eq!(str::from_utf8(&buffer), Ok(expected));
+}
+
+#[test]
+fn every_step_does_what_it_says() {
+    check_step("joined", " a\n b\n", "{ a\\\\n b\n}");
+    check_step("columns", "1\t\"a\tb\"\n", "{\n  \"id\" : \"1\",\n  \"name\" : \"a\\tb\"\n}\n");
+    check_step(
+        "told",
+        "x\n",
+        "{\"ts\":\"2021-02-03T04:05:06.789Z\",\"metadata\":{\"env\":\"qa\",\"n\":[1.1,100000.0,7,null,true]},\"data\":\"x\"}\n",
+    );
+    let line = "::1 - - [03/Feb/2021:04:05:06 +0100] \"-\" 408 -\n";
+    let record = "{\"host\":\"::1\",\"ident\":null,\"authuser\":null,\"datetime\":\"03/Feb/2021:04:05:06 +0100\",\
+                  \"time\":1612321506000,\"timeIso\":\"2021-02-03T04:05:06+01:00\",\"request\":null,\"method\":null,\
+                  \"path\":null,\"query\":null,\"protocol\":null,\"response\":408,\"bytes\":0}\n";
+    check_step("log", line, record);
+    check_step(
+        "renamed",
+        "Feb  3 04:05:06 web1 sshd[812]: hello\n",
+        "{\"when\":\"Feb  3 04:05:06\",\"where\":\"web1\",\"who\":\"sshd\",\"number\":\"812\",\"what\":\"hello\"}\n",
+    );
+    check_step("matched", "- INFO x\n", "{\"who\":null,\"level\":\"INFO\",\"what\":\"x\"}\n");
+    check_step(
+        "rfc3339",
+        "2021-02-03T04:05:06Z web1 sshd: hello\n",
+        "{\"timestamp\":\"2021-02-03T04:05:06Z\",\"hostname\":\"web1\",\"program\":\"sshd\",\"processid\":null,\"message\":\"hello\"}\n",
+    );
+}
+
+#[test]
+fn formats_of_the_operator_do_what_they_say() {
+    check_step(
+        "of httpd",
+        "::1 404 17\n",
+        "{\"host\":\"::1\",\"response\":\"404\",\"durationMicros\":\"17\"}\n",
+    );
+    check_step(
+        "of httpd's errors",
+        "[error] [pid 7] no\n",
+        "{\"severity\":\"error\",\"processid\":\"7\",\"message\":\"no\"}\n",
+    );
+    check_step("of json", "{\"a\" : \"\\x41\"}\n", "{\"a\":\"A\"}\n");
+    check_step(
+        "of nginx",
+        "::1 [03/Feb/2021:04:05:06 +0100] 200\n",
+        "{\"host\":\"::1\",\"datetime\":\"03/Feb/2021:04:05:06 +0100\",\"response\":\"200\"}\n",
+    );
+    check_step(
+        "of log4j",
+        "2021-02-03 04:05:06,789 WARN  [main] a.B - x\n",
+        "{\"timestamp\":\"2021-02-03 04:05:06,789\",\"level\":\"WARN\",\"thread\":\"main\",\"logger\":\"a.B\",\"message\":\"x\",\"stackTrace\":null}\n",
+    );
+}
+
+#[test]
+fn an_entry_of_log4j_begins_where_its_pattern_says() {
+    let config = load_fixture("good/every-step.json");
+    let begins = |name: &str| {
+        let flow = config.flows.iter().find(|flow| flow.name == name).unwrap();
+        match &flow.source.layout.records {
+            Records::EachLine => None,
+            Records::BeginningWith { pattern, idle } => Some((pattern.clone(), *idle)),
+        }
+    };
+    let (pattern, idle) = begins("of log4j").unwrap();
+    assert!(pattern.matches(b"2021-02-03 04:05:06,789 WARN  [main] a.B - x\n"));
+    assert!(!pattern.matches(b"\tat a.B.c(B.java:7)\n"));
+    assert_eq!(idle, Duration::from_millis(500));
+    assert!(begins("of nginx").is_none());
 }
 
 #[test]
 fn what_the_java_agent_took_means_the_same() {
     let config = load_fixture("good/as-the-java-agent-took-it.json");
+    assert_eq!(config.agent.cloudwatch, None);
+    assert_eq!(config.agent.kinesis.user_agent, UserAgent::Instead("all mine".to_owned()));
     assert_eq!(config.agent.shutdown_timeout, Duration::from_secs(5));
     assert_eq!(config.agent.status_period, None);
     let flow = &config.flows[0];
+    assert_eq!(flow.source.layout.header_lines, 0);
     assert_eq!(flow.batch.linger, Duration::from_secs(2));
     assert_eq!(flow.batch.limits.bytes(), 0o10_000_000);
     assert_eq!(flow.batch.terminator.as_bytes(), b"");
@@ -274,11 +421,77 @@ fn drop_ins_alone_are_enough() {
     assert_eq!(load_host(&host).unwrap().flows.len(), 1);
 }
 
+/// A value that `key` may have, in JSON; one that this version refuses otherwise, if need be.
+fn permitted(key: &Key) -> String {
+    let stated = match key.effect {
+        Effect::Refused(unless) => unless,
+        Effect::Honoured | Effect::Without(_) | Effect::NotYet(_) | Effect::Impossible(_) => key.default,
+    };
+    match (stated, key.kind) {
+        (Default::Flag(flag), _) => flag.to_string(),
+        (Default::Number(number), _) => number.to_string(),
+        (Default::Text(text), _) => serde_json::Value::from(text).to_string(),
+        (Default::Nothing, Kind::Number { most, .. }) => most.to_string(),
+        (Default::Nothing, Kind::Flag) => "true".to_owned(),
+        (Default::Nothing, Kind::Word(words)) => format!("\"{}\"", words[0]),
+        (Default::Nothing, Kind::Texts | Kind::Objects) => "[]".to_owned(),
+        (Default::Nothing, Kind::Anything) => "{}".to_owned(),
+        (Default::Nothing, Kind::Text | Kind::AnyText | Kind::Secret) => {
+            if key.name == "filePattern" {
+                "\"/x/y\"".to_owned()
+            } else {
+                "\"x\"".to_owned()
+            }
+        }
+    }
+}
+
+/// One line for each key of `holder`, but those that no version can follow.
+fn every_key(holder: Holder) -> String {
+    let keys = KEYS.iter().filter(|key| key.holder == holder && key.name != "flows");
+    let keys = keys.filter(|key| !matches!(key.effect, Effect::Impossible(_)));
+    keys.map(|key| format!("\"{}\": {},\n", key.name, permitted(key))).collect()
+}
+
+#[test]
+fn a_file_with_every_key_loads_and_each_key_is_explained_by_its_line() {
+    let (agent, flow) = (every_key(Holder::Agent), every_key(Holder::Flow));
+    let text = format!("{{\n{agent}\"flows\": [{{\n{}\n}}]\n}}", flow.trim_end_matches(",\n"));
+    let directory = tempfile::tempdir().unwrap();
+    let main = directory.path().join("agent.json");
+    fs::write(&main, &text).unwrap();
+    let sources = Sources { main, drop_ins: None, state_directory: None };
+    let (config, explained) = explain(&sources).unwrap_or_else(|problems| unreachable!("{problems}"));
+
+    let line_of =
+        |name: &str| text.lines().position(|line| line.starts_with(&format!("\"{name}\": "))).unwrap() + 1;
+    let settings: Vec<_> = explained.iter().flat_map(|explained| &explained.settings).collect();
+    for key in KEYS.iter().filter(|key| key.holder != Holder::Step) {
+        let told = |problems: &[Problem]| {
+            let start = format!("`{}` ", key.name);
+            problems.iter().any(|problem| problem.text.starts_with(&start))
+        };
+        assert_eq!(told(&config.notes), matches!(key.effect, Effect::Without(_)), "note on {}", key.name);
+        let is_pending = matches!(key.effect, Effect::NotYet(unless) if unless != key.default);
+        let is_beside_another = key.name == "userAgent";
+        assert_eq!(told(&config.warnings), is_pending || is_beside_another, "warning of {}", key.name);
+        if matches!(key.effect, Effect::Honoured | Effect::Without(_))
+            && !matches!(key.default, Default::Text(""))
+        {
+            let is_meant = |setting: &&&Setting| {
+                setting.key == key.name
+                    && setting.whence == Whence::Line(sources.main.clone(), line_of(key.name))
+            };
+            assert!(settings.iter().any(|setting| is_meant(&setting)), "{} is not explained", key.name);
+        }
+    }
+}
+
 /// A value that may or may not be right for a key of this kind.
 fn value(kind: Kind) -> BoxedStrategy<String> {
     let wrong = prop::sample::select(vec!["null", "\"\"", "{}", "[]", "-1", "1e3", "true", "[1]", "[{}]"]);
     let right: BoxedStrategy<String> = match kind {
-        Kind::Text | Kind::AnyText => "\"/?[a-z*]{1,4}\"".boxed(),
+        Kind::Text | Kind::AnyText | Kind::Secret => "\"/?[a-z*]{1,4}\"".boxed(),
         Kind::Flag => any::<bool>().prop_map(|flag| flag.to_string()).boxed(),
         Kind::Number { least, most, .. } => {
             let ends = prop_oneof![Just(least), Just(most), least..=most];

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::view::{Amendment, Explained, Status};
+use super::view::{Amendment, Explained, Picked, Replayed, Status};
 use crate::position::Offset;
 use crate::source::Goal;
 
@@ -57,6 +57,18 @@ pub enum Request {
         /// The file.
         path: PathBuf,
     },
+    /// To send lines of the quarantine that match by now, some at a time.
+    Replay {
+        /// Which.
+        picked: Picked,
+        /// Those behind this one; 0 for the first time.
+        after: u64,
+    },
+    /// To remove lines from the quarantine.
+    Clear {
+        /// Which.
+        picked: Picked,
+    },
 }
 
 /// From where a file is to be read.
@@ -95,6 +107,15 @@ pub enum Answer {
     Amended {
         /// One for each flow.
         flows: Vec<Amendment>,
+    },
+    /// What became of lines that were to be sent after all.
+    Replayed(Replayed),
+    /// How much was removed.
+    Cleared {
+        /// Entries.
+        entries: u64,
+        /// Lines of files that they were.
+        lines: u64,
     },
     /// The question cannot be answered.
     Refused {

@@ -12,7 +12,10 @@ mod view;
 pub use client::{AskError, ask};
 pub use message::{Answer, CodecError, Request, To};
 pub use server::Server;
-pub use view::{Agent, Amendment, Explained, File, Flow, Kin, Look, Outcome, Run, Status, Trouble, Watching};
+pub use view::{
+    Agent, Amendment, Explained, File, Flow, Kin, Look, Outcome, Picked, Replayed, Run, Status, Trouble,
+    Watching,
+};
 
 /// The socket's name in the state directory.
 const SOCKET: &str = "control.sock";

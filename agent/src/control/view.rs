@@ -76,6 +76,12 @@ pub struct Flow {
     pub unacked_records: u64,
     /// Records that a crash would send again.
     pub repeatable_records: u64,
+    /// Lines put into the quarantine, by reason.
+    #[serde(default)]
+    pub lines_quarantined: BTreeMap<String, u64>,
+    /// Lines that are in the quarantine now, also from earlier runs.
+    #[serde(default)]
+    pub quarantined_lines: u64,
     /// Lines left behind, by reason.
     pub lines_dropped: BTreeMap<String, u64>,
     /// Files held open.
@@ -178,6 +184,49 @@ pub struct Kin {
     pub file: File,
     /// Which row of the identity table applied, as a sentence.
     pub row: String,
+}
+
+/// Which lines of the quarantine are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Picked {
+    /// Of the flow with this name or id; of all if there is none.
+    pub flow: Option<String>,
+    /// Kept for this reason; for any if there is none.
+    pub reason: Option<String>,
+}
+
+/// What became of one round of lines that were to be sent after all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replayed {
+    /// In the stream, and in the quarantine no more.
+    pub sent: u64,
+    /// They do not match now either.
+    pub unmatched: u64,
+    /// The stream refuses their records.
+    pub refused: u64,
+    /// On their way; they leave the quarantine as the stream takes them.
+    pub waiting: u64,
+    /// There is no room for them, as the stream takes nothing.
+    pub held_up: u64,
+    /// No flow reads their files or sends to their stream any more.
+    pub unclaimed: u64,
+    /// The last that was looked at; nothing if there are no more.
+    pub next: Option<u64>,
+}
+
+impl Replayed {
+    /// Counts records of which `sent` and `refused` are known, or nothing yet.
+    pub fn count(&mut self, records: u64, known: Option<(u64, u64)>) {
+        match known {
+            Some((sent, refused)) => {
+                self.sent += sent;
+                self.refused += refused;
+            }
+            None => self.waiting += records,
+        }
+    }
 }
 
 /// What became of a wish to change a flow's place in a file.

@@ -8,9 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use memchr::{memchr, memchr_iter};
 
+use super::fields::Value;
 use super::json::{self, Content};
 use super::time::Date;
-use super::{Fault, Field, Mismatch};
+use super::{Fault, Field, JsonTypes, Mismatch};
 
 const HOST: Field = Field::new("host", "a name or an address, then a space");
 const IDENT: Field = Field::new("ident", "a word, then a space");
@@ -24,10 +25,10 @@ const AGENT: Field = Field::new("agent", "a space, then `\"…\"`");
 
 /// Which fields an entry has. Columns behind the last one are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// `COMMONAPACHELOG`: `%h %l %u %t "%r" %>s %b`.
+pub(super) enum Columns {
+    /// `%h %l %u %t "%r" %>s %b`.
     Common,
-    /// `COMBINEDAPACHELOG`: common, then `"%{Referer}i" "%{User-Agent}i"`.
+    /// Common, then `"%{Referer}i" "%{User-Agent}i"`.
     Combined,
 }
 
@@ -82,19 +83,43 @@ enum Quotes {
 }
 
 /// Reads the line `line`, which has no newline at its end.
-pub(super) fn read(line: &[u8], format: Format) -> Result<Entry<'_>, Mismatch> {
+pub(super) fn read(line: &[u8], columns: Columns) -> Result<Entry<'_>, Mismatch> {
     let mut cursor = Cursor { line, at: 0 };
     let client = cursor.client()?;
-    let exchange = cursor.exchange(format, Quotes::Escaped).or_else(|mismatch| {
+    let exchange = cursor.exchange(columns, Quotes::Escaped).or_else(|mismatch| {
         // A value that ends in a lone backslash is not httpd's, but other servers write it, and the Java agent
         // takes it.
-        cursor.exchange(format, Quotes::Literal).map_err(|_| mismatch)
+        cursor.exchange(columns, Quotes::Literal).map_err(|_| mismatch)
     })?;
     // A quote in a value that stands between quotes has a backslash before it.
     let before_request = line.get(..cursor.at).unwrap_or_default();
     let is_plain = json::is_plain_but_for_quotes(line) && memchr(b'"', before_request).is_none();
     let content = if is_plain { Content::Plain } else { Content::Any };
     Ok(Entry { client, exchange, content })
+}
+
+impl Entry<'_> {
+    /// The values that the Java agent knows, in its order. Of a common entry only the first seven count.
+    pub(super) fn values(&self, types: JsonTypes) -> [Value<'_>; 9] {
+        let Exchange { request, response, bytes, combined } = self.exchange;
+        let (referer, agent) = combined.map_or((&b"-"[..], &b"-"[..]), |it| (it.referer, it.agent));
+        let bytes = match (bytes, types) {
+            // `%b` writes it when nothing was sent.
+            (b"-", JsonTypes::Native) => b"0",
+            (bytes, JsonTypes::Native | JsonTypes::Strings) => bytes,
+        };
+        [
+            Value::Escaped(self.client.host).or_nothing(),
+            Value::Escaped(self.client.ident).or_nothing(),
+            Value::Escaped(self.client.user).or_nothing(),
+            Value::Text(self.client.date),
+            Value::Escaped(request).or_nothing(),
+            Value::Number(response).or_nothing(),
+            Value::Number(bytes).or_nothing(),
+            Value::Escaped(referer).or_nothing(),
+            Value::Escaped(agent).or_nothing(),
+        ]
+    }
 }
 
 /// A place in a line.
@@ -122,14 +147,14 @@ impl<'a> Cursor<'a> {
         Ok(Client { vhost, host, ident, user, date })
     }
 
-    /// From the request to the last field of the format. Does not move the cursor, so that it can be tried again.
-    fn exchange(mut self, format: Format, quotes: Quotes) -> Result<Exchange<'a>, Mismatch> {
+    /// From the request to the last field. Does not move the cursor, so that it can be tried again.
+    fn exchange(mut self, columns: Columns, quotes: Quotes) -> Result<Exchange<'a>, Mismatch> {
         let request = self.quoted(REQUEST, quotes)?;
         let response = self.number(RESPONSE)?;
         let bytes = self.number(BYTES)?;
-        let combined = match format {
-            Format::Common => None,
-            Format::Combined => {
+        let combined = match columns {
+            Columns::Common => None,
+            Columns::Combined => {
                 self.skip(b' ', REFERER)?;
                 let referer = self.quoted(REFERER, quotes)?;
                 self.skip(b' ', AGENT)?;

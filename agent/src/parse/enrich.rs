@@ -5,8 +5,8 @@
 
 use std::io::Write;
 
-use super::Record;
 use super::json;
+use super::{Form, Record};
 use crate::position::{Mark, Offset};
 
 /// What every JSON record ends with.
@@ -30,9 +30,14 @@ impl Stamp {
         Stamp { fields }
     }
 
-    /// Adds the place of the line at `offset` to its record, which is JSON and stands at the end of `buffer`.
+    /// Adds the place of the line at `offset` to its record, which stands at the end of `buffer`. Where a step failed
+    /// that is the line itself, and stays so.
     #[must_use]
     pub fn add(&self, record: Record, offset: Offset, buffer: &mut Vec<u8>) -> Record {
+        match record.form {
+            Form::Object => {}
+            Form::Text | Form::Unprocessed(_) => return record,
+        }
         let before = buffer.len();
         buffer.truncate(before.saturating_sub(END.len()));
         buffer.extend_from_slice(&self.fields);

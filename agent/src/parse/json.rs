@@ -11,7 +11,15 @@ use super::Record;
 
 /// The name of a field as it stands in the object: quoted, with its colon.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key(pub(super) &'static str);
+pub(super) struct Key<'n>(pub(super) &'n str);
+
+/// What the [`Key`] of any name holds.
+pub(super) fn quote_key(name: &str) -> String {
+    let mut key = String::from('"');
+    escape_text(name, &mut key);
+    key.push_str("\":");
+    key
+}
 
 /// The [`Key`] of a name that needs no escape.
 macro_rules! key {
@@ -41,7 +49,7 @@ pub(super) struct Object<'b> {
 }
 
 impl<'b> Object<'b> {
-    /// Begins an object that will have at least one field, and whose texts consist of `content`.
+    /// Begins an object whose texts consist of `content`.
     pub(super) fn begin(buffer: &'b mut Vec<u8>, content: Content) -> Object<'b> {
         let start = buffer.len();
         buffer.push(b'{');
@@ -51,9 +59,11 @@ impl<'b> Object<'b> {
     /// Ends the object and its line.
     pub(super) fn end(self) -> Record {
         // The comma behind the last field.
-        self.buffer.pop();
+        if self.buffer.last() == Some(&b',') {
+            self.buffer.pop();
+        }
         self.buffer.extend_from_slice(b"}\n");
-        Record { len: self.buffer.len() - self.start, repaired: self.repaired }
+        Record::object(self.buffer.len() - self.start, self.repaired)
     }
 
     /// What the texts consist of.
@@ -61,15 +71,20 @@ impl<'b> Object<'b> {
         self.content
     }
 
+    /// Notes that what it was made of had bytes that were not UTF-8.
+    pub(super) fn repair(&mut self) {
+        self.repaired = true;
+    }
+
     /// A field without a value.
     #[inline]
-    pub(super) fn null(&mut self, key: Key) {
+    pub(super) fn null(&mut self, key: Key<'_>) {
         self.field(key, |buffer| buffer.extend_from_slice(b"null"));
     }
 
     /// The bytes of `value` as a string.
     #[inline]
-    pub(super) fn text(&mut self, key: Key, value: &[u8]) {
+    pub(super) fn text(&mut self, key: Key<'_>, value: &[u8]) {
         self.buffer.extend_from_slice(key.0.as_bytes());
         self.buffer.push(b'"');
         match self.content {
@@ -80,7 +95,7 @@ impl<'b> Object<'b> {
     }
 
     /// The bytes that come out of `bytes` as a string.
-    pub(super) fn text_of(&mut self, key: Key, bytes: impl Iterator<Item = u8>) {
+    pub(super) fn text_of(&mut self, key: Key<'_>, bytes: impl Iterator<Item = u8>) {
         self.buffer.extend_from_slice(key.0.as_bytes());
         self.buffer.push(b'"');
         // A character is one byte and at most three that continue it, so that whether they are UTF-8 can be told
@@ -102,14 +117,19 @@ impl<'b> Object<'b> {
         self.buffer.extend_from_slice(b"\",");
     }
 
-    /// Decimal digits that may have a sign, as a number.
-    pub(super) fn digits(&mut self, key: Key, digits: &[u8]) {
+    /// Decimal digits that may have a sign, and a point among them, as a number.
+    pub(super) fn digits(&mut self, key: Key<'_>, digits: &[u8]) {
         let (minus, digits) = match digits {
             [b'-', digits @ ..] => (&b"-"[..], digits),
             [b'+', digits @ ..] | digits => (&b""[..], digits),
         };
         let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
         self.field(key, |buffer| match digits.get(zeros..) {
+            Some(fraction @ [b'.', ..]) => {
+                buffer.extend_from_slice(minus);
+                buffer.push(b'0');
+                buffer.extend_from_slice(fraction);
+            }
             Some(digits @ [_, ..]) => {
                 buffer.extend_from_slice(minus);
                 buffer.extend_from_slice(digits);
@@ -119,12 +139,12 @@ impl<'b> Object<'b> {
     }
 
     /// A number.
-    pub(super) fn integer(&mut self, key: Key, value: i64) {
+    pub(super) fn integer(&mut self, key: Key<'_>, value: i64) {
         self.field(key, |buffer| write!(buffer, "{value}").expect("memory takes every write"));
     }
 
     /// A string that needs no escape, appended to the buffer by `write`.
-    pub(super) fn written(&mut self, key: Key, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn written(&mut self, key: Key<'_>, write: impl FnOnce(&mut Vec<u8>)) {
         self.field(key, |buffer| {
             buffer.push(b'"');
             write(buffer);
@@ -132,7 +152,12 @@ impl<'b> Object<'b> {
         });
     }
 
-    fn field(&mut self, key: Key, value: impl FnOnce(&mut Vec<u8>)) {
+    /// JSON that is compact already.
+    pub(super) fn json(&mut self, key: Key<'_>, value: &str) {
+        self.field(key, |buffer| buffer.extend_from_slice(value.as_bytes()));
+    }
+
+    fn field(&mut self, key: Key<'_>, value: impl FnOnce(&mut Vec<u8>)) {
         self.buffer.extend_from_slice(key.0.as_bytes());
         value(self.buffer);
         self.buffer.push(b',');
@@ -157,6 +182,13 @@ impl<'b> Object<'b> {
 pub(super) fn is_plain_but_for_quotes(text: &[u8]) -> bool {
     // Without a way out of the loop, so that it becomes vector instructions.
     text.iter().fold(true, |is_plain, &byte| is_plain & byte.is_ascii() & (byte >= b' ') & (byte != b'\\'))
+}
+
+/// Appends `text` as the inside of a string.
+pub(super) fn escape_text(text: &str, out: &mut String) {
+    let mut bytes = Vec::with_capacity(text.len());
+    escape(text.as_bytes(), &mut bytes);
+    out.push_str(&String::from_utf8_lossy(&bytes));
 }
 
 /// Appends UTF-8 as the inside of a string: runs that need no escape in one go.

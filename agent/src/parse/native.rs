@@ -58,12 +58,12 @@ fn write_exchange(object: &mut Object<'_>, exchange: &Exchange<'_>) {
 }
 
 /// A value of the log.
-fn text(object: &mut Object<'_>, key: Key, value: &[u8]) {
+pub(super) fn text(object: &mut Object<'_>, key: Key<'_>, value: &[u8]) {
     optional(object, key, (value != b"-").then_some(value));
 }
 
 /// What an encoded value stands for, if there is one.
-fn optional(object: &mut Object<'_>, key: Key, value: Option<&[u8]>) {
+pub(super) fn optional(object: &mut Object<'_>, key: Key<'_>, value: Option<&[u8]>) {
     match (value, object.content()) {
         (Some(value), Content::Any) if escape::has_escapes(value) => object.text_of(key, Decoded::new(value)),
         (Some(value), Content::Any | Content::Plain) => object.text(key, value),
@@ -73,19 +73,19 @@ fn optional(object: &mut Object<'_>, key: Key, value: Option<&[u8]>) {
 
 /// A request line taken apart, its parts still encoded.
 #[derive(Clone, Copy, Debug)]
-struct Request<'a> {
-    method: &'a [u8],
-    path: &'a [u8],
+pub(super) struct Request<'a> {
+    pub(super) method: &'a [u8],
+    pub(super) path: &'a [u8],
     /// Behind the first `?`.
-    query: Option<&'a [u8]>,
+    pub(super) query: Option<&'a [u8]>,
     /// Begins with `HTTP/`.
-    protocol: Option<&'a [u8]>,
+    pub(super) protocol: Option<&'a [u8]>,
 }
 
 impl<'a> Request<'a> {
     /// Takes `line` apart: a method, a target that is not empty, and what a client of HTTP/0.9 does not send, the
     /// protocol. `None` if it is no request line.
-    fn read(line: &'a [u8]) -> Option<Request<'a>> {
+    pub(super) fn read(line: &'a [u8]) -> Option<Request<'a>> {
         let (method, rest) = escape::split_at_first(line, b' ')?;
         let (target, protocol) = match escape::split_at_last(rest, b' ') {
             Some((target, protocol)) if Decoded::new(protocol).take(5).eq(*b"HTTP/") => {

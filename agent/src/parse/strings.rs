@@ -28,6 +28,6 @@ pub(super) fn write(entry: &Entry<'_>, buffer: &mut Vec<u8>) -> Record {
     object.end()
 }
 
-fn text(object: &mut Object<'_>, key: Key, value: &[u8]) {
+fn text(object: &mut Object<'_>, key: Key<'_>, value: &[u8]) {
     if value == b"-" { object.null(key) } else { object.text(key, value) }
 }

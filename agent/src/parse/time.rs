@@ -39,9 +39,20 @@ pub(super) struct Moment<'a> {
     zone: Zone,
 }
 
+/// A time of day.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock<'a> {
+    pub(super) hour: u8,
+    pub(super) minute: u8,
+    /// 0 to 60.
+    pub(super) second: u8,
+    /// The digits of a fraction of the second; often none.
+    pub(super) fraction: &'a [u8],
+}
+
 /// How far a clock is ahead of UTC, or behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Zone {
+pub(super) struct Zone {
     /// `+` or `-`.
     sign: u8,
     hours: u8,
@@ -54,14 +65,7 @@ impl<'a> Date<'a> {
         let (day, rest) = small(text, 1..=31)?;
         let (month, rest) = month(rest.strip_prefix(b"/")?)?;
         let (year, rest) = digits(rest.strip_prefix(b"/")?)?;
-        let (hour, rest) = small(rest.strip_prefix(b":")?, 0..=23)?;
-        let [b':', tens @ b'0'..=b'5', ones @ b'0'..=b'9', rest @ ..] = rest else { return None };
-        let minute = (tens - b'0') * 10 + (ones - b'0');
-        let (second, rest) = small(rest.strip_prefix(b":")?, 0..=60)?;
-        let (fraction, rest) = match rest {
-            [b':' | b'.' | b',', fraction @ ..] => digits(fraction)?,
-            rest => (&[] as &[u8], rest),
-        };
+        let (Clock { hour, minute, second, fraction }, rest) = Clock::read(rest.strip_prefix(b":")?)?;
         let [b' ' | b'\t'..=b'\r', zone @ ..] = rest else { return None };
         let unsigned = if let [b'+' | b'-', unsigned @ ..] = zone { unsigned } else { zone };
         let (_, rest) = digits(unsigned)?;
@@ -84,14 +88,32 @@ impl<'a> Date<'a> {
             fraction: self.fraction,
             zone: Zone::read(self.zone)?,
         };
-        let exists = self.day <= days_in(year, self.month);
-        // A leap second has no number of its own in Unix time: it counts as the next minute's first.
-        let moment = if moment.second == 60 { moment.next_minute() } else { moment };
-        (exists && moment.year <= 9999).then_some(moment)
+        moment.checked()
     }
 }
 
-impl Moment<'_> {
+impl<'a> Moment<'a> {
+    /// Year, month and day; hour, minute and second, which may be 60; the digits behind the decimal point; the zone.
+    /// `None` if there is no such moment.
+    pub(super) fn new(
+        (year, month, day): (u16, u8, u8),
+        (hour, minute, second): (u8, u8, u8),
+        fraction: &'a [u8],
+        zone: Zone,
+    ) -> Option<Moment<'a>> {
+        let exists =
+            year > 0 && (1..=12).contains(&month) && day > 0 && hour < 24 && minute < 60 && second <= 60;
+        let moment = Moment { year, month, day, hour, minute, second, fraction, zone };
+        if exists { moment.checked() } else { None }
+    }
+
+    fn checked(self) -> Option<Self> {
+        let exists = self.day <= days_in(self.year, self.month);
+        // A leap second has no number of its own in Unix time: it counts as the next minute's first.
+        let moment = if self.second == 60 { self.next_minute() } else { self };
+        (exists && moment.year <= 9999).then_some(moment)
+    }
+
     /// Milliseconds since 1970 in UTC.
     pub(super) fn epoch_millis(&self) -> i64 {
         const DAYS_BEFORE_1970: i64 = 719_162;
@@ -108,6 +130,15 @@ impl Moment<'_> {
 
     /// Appends it as `2021-02-03T04:05:06+01:00`, with the fraction that the log has.
     pub(super) fn write_iso(&self, buffer: &mut Vec<u8>) {
+        self.write_local_iso(buffer);
+        buffer.push(self.zone.sign);
+        buffer.extend_from_slice(&two_digits(self.zone.hours));
+        buffer.push(b':');
+        buffer.extend_from_slice(&two_digits(self.zone.minutes));
+    }
+
+    /// The same without the zone.
+    pub(super) fn write_local_iso(&self, buffer: &mut Vec<u8>) {
         let [century, year] =
             [self.year / 100, self.year % 100].map(|part| u8::try_from(part).unwrap_or_default());
         for (before, part) in [
@@ -126,10 +157,6 @@ impl Moment<'_> {
             buffer.push(b'.');
             buffer.extend_from_slice(self.fraction);
         }
-        buffer.push(self.zone.sign);
-        buffer.extend_from_slice(&two_digits(self.zone.hours));
-        buffer.push(b':');
-        buffer.extend_from_slice(&two_digits(self.zone.minutes));
     }
 
     /// The start of the minute after this one.
@@ -151,9 +178,27 @@ impl Moment<'_> {
     }
 }
 
+impl<'a> Clock<'a> {
+    /// The time of day at the start of `text`, and what follows it.
+    pub(super) fn read(text: &'a [u8]) -> Option<(Clock<'a>, &'a [u8])> {
+        let (hour, rest) = small(text, 0..=23)?;
+        let [b':', tens @ b'0'..=b'5', ones @ b'0'..=b'9', rest @ ..] = rest else { return None };
+        let minute = (tens - b'0') * 10 + (ones - b'0');
+        let (second, rest) = small(rest.strip_prefix(b":")?, 0..=60)?;
+        let (fraction, rest) = match rest {
+            [b':' | b'.' | b',', fraction @ ..] => digits(fraction)?,
+            rest => (&[] as &[u8], rest),
+        };
+        Some((Clock { hour, minute, second, fraction }, rest))
+    }
+}
+
 impl Zone {
+    /// That of UTC.
+    pub(super) const UTC: Zone = Zone { sign: b'+', hours: 0, minutes: 0 };
+
     /// `±hhmm`; a missing sign means `+`.
-    fn read(text: &[u8]) -> Option<Zone> {
+    pub(super) fn read(text: &[u8]) -> Option<Zone> {
         let (sign, text) = match text {
             [sign @ (b'+' | b'-'), text @ ..] => (*sign, text),
             text => (b'+', text),
@@ -171,7 +216,7 @@ impl Zone {
 }
 
 /// The number that the one or two digits at the start of `text` make, if it is in `range`.
-fn small(text: &[u8], range: RangeInclusive<u8>) -> Option<(u8, &[u8])> {
+pub(super) fn small(text: &[u8], range: RangeInclusive<u8>) -> Option<(u8, &[u8])> {
     let (number, rest) = match text {
         [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] => ((tens - b'0') * 10 + (ones - b'0'), rest),
         [ones @ b'0'..=b'9', rest @ ..] => (ones - b'0', rest),
@@ -181,13 +226,13 @@ fn small(text: &[u8], range: RangeInclusive<u8>) -> Option<(u8, &[u8])> {
 }
 
 /// The digits at the start of `text`, at least one.
-fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if len == 0 { None } else { text.split_at_checked(len) }
 }
 
 /// The month whose short or long English name stands at the start of `text`.
-fn month(text: &[u8]) -> Option<(u8, &[u8])> {
+pub(super) fn month(text: &[u8]) -> Option<(u8, &[u8])> {
     let (short, rest) = text.split_first_chunk::<3>()?;
     let (month, ending): (u8, &[u8]) = match short {
         b"Jan" => (1, b"uary"),

@@ -13,12 +13,14 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::joint::Joint;
+use super::keeping::Message;
+use super::quarantine::Ward;
 use crate::chain::Chain;
 use crate::checkpoint::Note;
 use crate::control::{
     Agent, Amendment, Answer, Explained, File, Flow, Outcome, Request, Run, Server, Status, Trouble, Watching,
 };
-use crate::loss::Reason;
+use crate::loss::{Cause, Reason};
 use crate::metrics::Metric;
 use crate::position::{FileId, Generation, Offset};
 use crate::source::{AmendError, Amended, Explanation, Listed, Source, Survey};
@@ -37,7 +39,8 @@ type Safe = BTreeMap<FileId, Offset>;
 pub(super) struct Attendant<'a> {
     flows: &'a [Joint],
     /// To ask the checkpoint. Not held open by us: it ends with the last sender.
-    notes: mpsc::WeakSender<(usize, Note)>,
+    messages: mpsc::WeakSender<(usize, Message)>,
+    ward: Ward,
     state_directory: PathBuf,
     started: Instant,
     /// Nothing if there is no socket to be had.
@@ -48,7 +51,8 @@ impl<'a> Attendant<'a> {
     /// Opens the socket. An agent that cannot have one ships logs all the same.
     pub(super) fn start(
         flows: &'a [Joint],
-        notes: mpsc::WeakSender<(usize, Note)>,
+        messages: mpsc::WeakSender<(usize, Message)>,
+        ward: Ward,
         state_directory: PathBuf,
     ) -> Attendant<'a> {
         let server = Server::bind(&state_directory)
@@ -57,7 +61,7 @@ impl<'a> Attendant<'a> {
                       "could not open the control socket; goes on, and `kinetail status` will find nobody");
             })
             .ok();
-        Attendant { flows, notes, state_directory, started: Instant::now(), server }
+        Attendant { flows, messages, ward, state_directory, started: Instant::now(), server }
     }
 
     /// Answers for as long as it is polled.
@@ -72,6 +76,8 @@ impl<'a> Attendant<'a> {
         match request {
             Request::Status => Answer::Status(self.status().await),
             Request::Explain { path } => self.explain(path).await,
+            Request::Replay { picked, after } => self.ward.replay(self.flows, &picked, after).await,
+            Request::Clear { picked } => self.ward.clear(self.flows, &picked).await,
             Request::Set { path, to } => {
                 let answered = self.ask(|| {
                     let path = path.clone();
@@ -115,9 +121,10 @@ impl<'a> Attendant<'a> {
     }
 
     async fn safe_of(&self, index: usize, deadline: Instant) -> Option<Safe> {
-        let notes = self.notes.upgrade()?;
+        let messages = self.messages.upgrade()?;
         let (answer, answered) = oneshot::channel();
-        timeout_at(deadline, notes.send((index, Note::Asked(answer)))).await.ok()?.ok()?;
+        let asked = Message::Note(Note::Asked(answer));
+        timeout_at(deadline, messages.send((index, asked))).await.ok()?.ok()?;
         let files = in_time(deadline, answered).await?;
         Some(files.into_iter().map(|file: Generation| (file.file, file.position.offset)).collect())
     }
@@ -186,6 +193,7 @@ fn status_of(flow: &Joint, survey: Option<Survey>, safe: &Safe) -> Flow {
         last_seconds_ago: ago(trouble.last),
     });
     let dropped = |reason: Reason| (reason.label().to_owned(), of(Metric::LinesDropped(reason)));
+    let quarantined = |cause: Cause| (cause.label().to_owned(), of(Metric::LinesQuarantined(cause)));
     let watching = survey
         .as_ref()
         .map(|survey| if survey.is_watched { Watching::Notified } else { Watching::EverySecond });
@@ -209,6 +217,8 @@ fn status_of(flow: &Joint, survey: Option<Survey>, safe: &Safe) -> Flow {
         records_acked: of(Metric::RecordsAcked),
         unacked_records: of(Metric::UnackedRecords),
         repeatable_records: of(Metric::RepeatableRecords),
+        lines_quarantined: Cause::ALL.into_iter().map(quarantined).collect(),
+        quarantined_lines: of(Metric::QuarantinedLines),
         lines_dropped: Reason::ALL.into_iter().map(dropped).collect(),
         open_files: of(Metric::OpenFiles),
         trouble,

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::reader::OnTheWay;
+use super::on_the_way::OnTheWay;
 use crate::budget::Budget;
+use crate::calls::Calls;
 use crate::config::Flow;
 use crate::metrics::Metrics;
 use crate::position::FlowId;
+use crate::report::java::{Detail, Processing};
 use crate::report::{Pace, Samples};
 use crate::send::Health;
 use crate::source::Bell;
@@ -17,7 +19,11 @@ pub(super) struct Joint {
     pub(super) name: String,
     pub(super) id: FlowId,
     pub(super) stream: String,
+    pub(super) processing: Processing,
+    /// What the log is told of it beside its progress.
+    pub(super) detail: Detail,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) calls: Arc<Calls>,
     pub(super) bell: Arc<Bell>,
     pub(super) on_the_way: Arc<OnTheWay>,
     pub(super) budget: Arc<Budget>,
@@ -33,7 +39,10 @@ impl Joint {
             name: flow.name.clone(),
             id: flow.id.clone(),
             stream: flow.stream.clone(),
+            processing: flow.processing,
+            detail: flow.detail,
             metrics: Arc::default(),
+            calls: Arc::default(),
             bell: Arc::default(),
             on_the_way: Arc::default(),
             budget: Budget::new(bytes),

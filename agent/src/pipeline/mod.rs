@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   reader, a plain thread for each flow        network, one thread for all         disk
-//!   source ▶ split ▶ parse ▶ batch ──parcels──▶ send, several calls at once ──notes──▶ checkpoint
+//!   source ▶ split ▶ parse ▶ batch ──parcels──▶ send, several calls at once ──messages──▶ quarantine, checkpoint
 //! ```
 //!
 //! Each flow has its own channel, its own share of the memory and its own sender: what goes wrong with one stream
@@ -10,45 +10,60 @@
 //! last line, each step finishes what it holds, the checkpoint is written last. (G3)
 
 mod attendant;
+mod cloudwatch;
+mod counts;
 mod first_start;
+mod instance;
 mod joint;
+mod keeping;
+mod on_the_way;
+mod quarantine;
 mod reader;
+mod replay;
 mod report;
+mod scribe;
+mod sending;
+mod strays;
+mod unprocessed;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use crate::batch::Batcher;
-use crate::checkpoint::{Found, Keeper, Note, State, Store, StoreError};
+use crate::checkpoint::{Found, Keeper, State, Store, StoreError};
 use crate::config::{Agent, Config, Flow};
+use crate::metrics::Metric;
 use crate::position::FlowId;
-use crate::send::{Aws, AwsError, Kinesis, Sender, Stream};
+use crate::quarantine::Quarantine;
+use crate::send::{Aws, AwsError, Kinesis, Sender};
 use crate::shutdown::Signals;
-use crate::source::{Change, HostNameError, Resume, Source, System, Watch, host_name};
+use crate::source::{HostNameError, Resume, Source, System, Watch, host_name};
 use crate::takeover;
 use attendant::Attendant;
 use joint::Joint;
-use reader::{Desk, OnTheWay, Parcel, Reader};
+use keeping::Keeping;
+use quarantine::Ward;
+use reader::{Desk, Parcel, Reader};
+use replay::Replayer;
 use report::Reporter;
-
-/// Calls of one flow on their way at once: enough to fill a line with 100 ms to the service, few enough that little
-/// is repeated after a crash.
-const REQUESTS_IN_FLIGHT: usize = 4;
+use scribe::Scriptorium;
+use sending::Sending;
+use strays::Strays;
+use unprocessed::Unprocessed;
 
 /// Parcels between a reader and the network. Two for each request in flight keep the network busy while a reader
 /// waits for the disk; what they hold is charged to the memory budget, so this bounds latency, not bytes.
-const PARCELS_QUEUED: usize = 2 * REQUESTS_IN_FLIGHT;
+const PARCELS_QUEUED: usize = 2 * sending::REQUESTS_IN_FLIGHT;
 
-/// Notes to the checkpoint. Each batch makes two; a sender that has to wait for one waits for the disk.
-const NOTES_QUEUED: usize = 256;
+/// Messages to the task that writes the state directory. Each batch makes two; a sender that has to wait for one waits
+/// for the disk.
+const MESSAGES_QUEUED: usize = 256;
 
 /// How long the last checkpoint may take beyond the deadline of a stop.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(5);
@@ -139,7 +154,13 @@ async fn run_flows(
     let joint = |flow| Joint::new(flow, share.saturating_sub(Source::BLOCK_BYTES));
     let joints: Vec<Joint> = flows.iter().map(joint).collect();
     let named = flows.iter().zip(&joints).map(|(flow, joint)| (flow.id.clone(), Arc::clone(&joint.metrics)));
-    let mut keeper = Keeper::new(named.collect(), parked, now);
+    let named: Vec<_> = named.collect();
+    let mut keeper = Keeper::new(named.clone(), parked, now);
+    if let Some(joint) = joints.first() {
+        joint.metrics.add(Metric::CheckpointsSetAside, store.damaged());
+    }
+    let quarantine = Quarantine::open(&agent.state_directory, agent.quarantine_bytes, named);
+    let quarantine = Arc::new(quarantine);
 
     // Every flow's files are found, and that is on disk, before the first byte is read: a crash in the first second
     // must not make another first start of it.
@@ -148,7 +169,7 @@ async fn run_flows(
         let (bell, metrics) = (Arc::clone(&joint.bell), Arc::clone(&joint.metrics));
         let mut source =
             Source::start(flow.source.clone(), Arc::new(System), Watch::new(bell), resume, metrics, now);
-        for note in source.changes().into_iter().filter_map(note) {
+        for note in source.changes().into_iter().filter_map(sending::note) {
             keeper.note(index, note);
         }
         sources.push(source);
@@ -160,20 +181,39 @@ async fn run_flows(
         result => keeper.saved(first.records(), result),
     }
 
-    let (notes, noted) = mpsc::channel(NOTES_QUEUED);
-    let keeping = tokio::spawn(keep(keeper, Arc::clone(&store), noted));
-    let mut sending = Vec::new();
+    let known = instance::know(&flows, aws).await;
+    let (messages, told) = mpsc::channel(MESSAGES_QUEUED);
+    let keeping = Keeping {
+        keeper,
+        store: Arc::clone(&store),
+        quarantine: Arc::clone(&quarantine),
+        flows: flows.iter().map(|flow| flow.id.clone()).collect(),
+    };
+    let keeping = tokio::spawn(keeping.run(told));
+    let (mut sending, mut replayers) = (Vec::new(), Vec::new());
     for (index, ((flow, joint), source)) in flows.into_iter().zip(&joints).zip(sources).enumerate() {
         info!(stream = flow.stream, file = flow.source.pattern.as_text(), "started flow {}", flow.name);
         let (parcels, parceled) = mpsc::channel(PARCELS_QUEUED);
         let sender = sender(&flow, joint, aws);
         let on_the_way = Arc::clone(&joint.on_the_way);
-        sending.push(tokio::spawn(send(index, parceled, sender, on_the_way, notes.clone())));
-        read(flow, host.clone(), joint, source, parcels)?;
+        let task = Sending {
+            index,
+            sender,
+            on_the_way,
+            metrics: Arc::clone(&joint.metrics),
+            messages: messages.clone(),
+        };
+        sending.push(tokio::spawn(task.run(parceled)));
+        let scriptorium = Scriptorium::new(&flow, host.clone(), known.clone());
+        replayers.push(Replayer::new(scriptorium.clone(), flow.batch.clone(), parcels.downgrade()));
+        read(flow, scriptorium, joint, source, parcels)?;
     }
-    let attendant = Attendant::start(&joints, notes.downgrade(), agent.state_directory.clone());
-    drop(notes);
-    let mut reporter = Reporter::new(&joints, store);
+    let ward = Ward { quarantine, replayers };
+    let attendant = Attendant::start(&joints, messages.downgrade(), ward, agent.state_directory.clone());
+    drop(messages);
+    let mut reporter = Reporter::new(&joints, store, agent.detail);
+    let (settings, stopping) = (agent.cloudwatch.as_ref(), Notify::new());
+    let mut telling = pin!(cloudwatch::tell(&joints, settings, aws, &stopping));
 
     // All arms only wait: for a signal, for a task that never ends by itself, for the time to tell, for who asks.
     tokio::select! {
@@ -181,6 +221,7 @@ async fn run_flows(
         ended = ended(&mut sending) => return Err(RunError::Task(ended)),
         () = reporter.run(agent.status_period) => {}
         () = attendant.attend() => {}
+        () = &mut telling => {}
     }
     for joint in &joints {
         joint.bell.stop();
@@ -193,7 +234,9 @@ async fn run_flows(
         }
         () = reporter.run(agent.status_period) => {}
         () = attendant.attend() => {}
+        () = &mut telling => {}
     }
+    cloudwatch::finish(telling, &stopping).await;
     reporter.finish().await;
     info!("stopped");
     Ok(())
@@ -239,115 +282,26 @@ fn resume(flows: &[Flow], found: Found) -> (Vec<Resume>, State) {
 }
 
 fn sender(flow: &Flow, joint: &Joint, aws: &Aws) -> Sender<Kinesis> {
-    let (metrics, health) = (Arc::clone(&joint.metrics), Arc::clone(&joint.health));
-    Sender::new(Kinesis::new(aws, &flow.stream), flow.stream.clone(), flow.waits, metrics, health)
+    let (metrics, calls) = (Arc::clone(&joint.metrics), Arc::clone(&joint.calls));
+    let (name, health) = (flow.stream.clone(), Arc::clone(&joint.health));
+    Sender::new(Kinesis::new(aws, &flow.stream), name, flow.waits, metrics, calls, health)
 }
 
 /// Starts a flow's reader. It ends when its bell says so; a panic in it ends the process.
 fn read(
     flow: Flow,
-    host: Option<Arc<str>>,
+    scriptorium: Scriptorium,
     joint: &Joint,
     source: Source,
     parcels: mpsc::Sender<Parcel>,
 ) -> Result<(), RunError> {
     let batcher = Batcher::new(flow.batch, fastrand::Rng::new());
-    let (budget, metrics) = (Arc::clone(&joint.budget), Arc::clone(&joint.metrics));
-    let desk = Desk::new(batcher, budget, parcels, Handle::current(), Arc::clone(&joint.on_the_way), metrics);
-    let host = host.filter(|_| flow.adds_position);
-    let reader = Reader { source, bell: Arc::clone(&joint.bell), parser: flow.parser, host, desk };
+    let strays = Strays::new(flow.on_mismatch, flow.name.clone(), Arc::clone(&joint.budget));
+    let desk = Desk::new(batcher, parcels, joint, Unprocessed::of(&flow.name), strays);
+    let reader = Reader { source, bell: Arc::clone(&joint.bell), scriptorium, desk };
     let thread = std::thread::Builder::new().name(flow.name).spawn(move || reader.run());
     thread.map_err(|source| RunError::System { what: "a reader's thread", source })?;
     Ok(())
-}
-
-/// Brings a flow's parcels to its stream, several at once, until the reader's end is closed and all are settled.
-async fn send(
-    index: usize,
-    mut parcels: mpsc::Receiver<Parcel>,
-    sender: Sender<impl Stream>,
-    on_the_way: Arc<OnTheWay>,
-    notes: mpsc::Sender<(usize, Note)>,
-) {
-    // The checkpoint ends after its senders; if it did not, there is nobody left to tell.
-    let tell = async |note| notes.send((index, note)).await.unwrap_or_default();
-    let mut delivering = FuturesUnordered::new();
-    let mut open = true;
-    while open || !delivering.is_empty() {
-        // Receiving loses nothing when the other arm wins, and neither does asking which delivery is done.
-        tokio::select! {
-            parcel = parcels.recv(), if open && delivering.len() < REQUESTS_IN_FLIGHT => match parcel {
-                Some(Parcel::Batch(batch, charge)) => {
-                    tell(Note::Opened(batch.shares().to_vec())).await;
-                    let opened = batch.opened();
-                    let sender = &sender;
-                    delivering.push(async move { (sender.deliver(batch).await, opened, charge) });
-                }
-                Some(Parcel::Dropped(dropped)) => tell(Note::Dropped(dropped)).await,
-                Some(Parcel::Change(change)) => {
-                    if let Some(note) = note(change) {
-                        tell(note).await;
-                    }
-                }
-                None => open = false,
-            },
-            Some((acked, opened, _charge)) = delivering.next(), if !delivering.is_empty() => {
-                on_the_way.remove(opened);
-                tell(Note::Acked(acked)).await;
-            }
-        }
-    }
-}
-
-/// What the checkpoint is told of a change. Bytes that were skipped are part of a batch's share.
-fn note(change: Change) -> Option<Note> {
-    match change {
-        Change::Known(generation) => Some(Note::Known(generation)),
-        Change::Ended(file) => Some(Note::Ended(file)),
-        Change::Skipped(_) => None,
-    }
-}
-
-/// Keeps the checkpoint until all senders are done; then writes it a last time, and says whether that succeeded.
-async fn keep(mut keeper: Keeper, store: Arc<Store>, mut noted: mpsc::Receiver<(usize, Note)>) -> bool {
-    loop {
-        let due = keeper.due();
-        // Receiving loses nothing when the time comes first.
-        let is_due = tokio::select! {
-            note = noted.recv() => match note {
-                Some((index, note)) => {
-                    keeper.note(index, note);
-                    false
-                }
-                None => break,
-            },
-            () = sleep_until(due), if due.is_some() => true,
-        };
-        if is_due {
-            save(&mut keeper, &store).await;
-        }
-    }
-    if keeper.due().is_some() {
-        save(&mut keeper, &store).await;
-    }
-    keeper.due().is_none()
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    if let Some(due) = due {
-        tokio::time::sleep_until(due).await;
-    }
-}
-
-/// Writes a checkpoint, without holding up the network.
-async fn save(keeper: &mut Keeper, store: &Arc<Store>) {
-    let snapshot = keeper.snapshot(Instant::now());
-    let store = Arc::clone(store);
-    let saving = tokio::task::spawn_blocking(move || (store.save(&snapshot.state), snapshot));
-    // A panic in it has ended the process already.
-    if let Ok((result, snapshot)) = saving.await {
-        keeper.saved(snapshot.records(), result);
-    }
 }
 
 /// Waits for a sender that ends though nobody asked it to.

@@ -5,8 +5,8 @@
 //! it never stops looking: a file that is rotated twice while the stream is away must be opened before its name is gone.
 //! (G1)
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -14,12 +14,20 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, timeout};
 
+use super::counts::Counts;
+use super::joint::Joint;
+use super::on_the_way::OnTheWay;
+use super::replay::Replay;
+use super::scribe::{Scribe, Scriptorium};
+use super::strays::{Gathered, Strays};
+use super::unprocessed::Unprocessed;
 use crate::batch::{Added, Batch, Batcher, Closed};
 use crate::budget::{Budget, Charge};
-use crate::loss::{Dropped, Reason};
-use crate::metrics::{Metric, Metrics};
-use crate::parse::{Parser, Stamp};
+use crate::loss::Dropped;
+use crate::metrics::Metrics;
+use crate::parse::{Mismatch, Record};
 use crate::position::{Offset, Position};
+use crate::quarantine::OnMismatch;
 use crate::source::{Bell, Change, Chunk, Source};
 use crate::split::{Line, Role, split};
 
@@ -39,33 +47,12 @@ pub(super) enum Parcel {
     Batch(Batch, Option<Charge>),
     /// Only lines that were dropped.
     Dropped(Vec<Dropped>),
+    /// Lines for the quarantine, before the batch that stands for their bytes.
+    Strays(Gathered),
+    /// Lines of the quarantine that are to be sent after all.
+    Replay(Replay),
     /// What became of a file.
     Change(Change),
-}
-
-/// When the batches on their way were opened.
-#[derive(Debug, Default)]
-pub(super) struct OnTheWay(Mutex<BTreeMap<Instant, usize>>);
-
-impl OnTheWay {
-    fn add(&self, opened: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(opened).or_default() += 1;
-    }
-
-    pub(super) fn remove(&self, opened: Instant) {
-        let mut batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = batches.get_mut(&opened) {
-            *count -= 1;
-            if *count == 0 {
-                batches.remove(&opened);
-            }
-        }
-    }
-
-    /// When the oldest was opened.
-    pub(super) fn oldest(&self) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().next().copied()
-    }
 }
 
 /// The thread's state.
@@ -73,9 +60,7 @@ impl OnTheWay {
 pub(super) struct Reader {
     pub(super) source: Source,
     pub(super) bell: Arc<Bell>,
-    pub(super) parser: Parser,
-    /// The host's name, if each record is to say where its line is from.
-    pub(super) host: Option<Arc<str>>,
+    pub(super) scriptorium: Scriptorium,
     pub(super) desk: Desk,
 }
 
@@ -105,14 +90,15 @@ impl Reader {
     fn read(&mut self, now: Instant) -> bool {
         let chunk = self.source.read(now, |change| self.desk.forward(change, now));
         let Some(chunk) = chunk else { return false };
-        let stamp = self.host.as_ref().map(|host| Stamp::new(host, chunk.mark()));
-        let (file, taken) = (chunk.file(), self.desk.take(&chunk, &self.parser, stamp.as_ref(), now));
+        let mut scribe = self.scriptorium.scribe(chunk.mark());
+        let (file, taken) = (chunk.file(), self.desk.take(&chunk, &mut scribe, now));
         self.source.advance(file, taken.end, now);
         if let Some(footer) = taken.footer {
             self.source.end_records(file, footer);
             // The checkpoint is to know of the footer before anything behind it can be safe.
             self.source.changes().into_iter().for_each(|change| self.desk.forward(change, now));
         }
+        self.desk.strays.tell(self.source.path(file), now);
         if !taken.is_all {
             self.source.read_again(file);
         }
@@ -155,52 +141,42 @@ pub(super) struct Desk {
     on_the_way: Arc<OnTheWay>,
     metrics: Arc<Metrics>,
     counts: Counts,
-}
-
-/// What was counted since the shared counters were last told.
-#[derive(Debug, Default)]
-struct Counts {
-    lines: u64,
-    bytes: u64,
-    records: u64,
-    joined: u64,
-    header: u64,
-    footer: u64,
-    unmatched: u64,
-    repaired: u64,
-    truncated: u64,
+    unprocessed: Unprocessed,
+    strays: Strays,
 }
 
 impl Desk {
+    /// That of a flow, whose batches go to `parcels`.
     pub(super) fn new(
         batcher: Batcher,
-        budget: Arc<Budget>,
         parcels: mpsc::Sender<Parcel>,
-        runtime: Handle,
-        on_the_way: Arc<OnTheWay>,
-        metrics: Arc<Metrics>,
+        joint: &Joint,
+        unprocessed: Unprocessed,
+        strays: Strays,
     ) -> Desk {
         Desk {
             batcher,
-            budget,
+            budget: Arc::clone(&joint.budget),
             charge: None,
             allowed: 0,
             outbox: VecDeque::new(),
             parcels,
-            runtime,
-            on_the_way,
-            metrics,
+            runtime: Handle::current(),
+            on_the_way: Arc::clone(&joint.on_the_way),
+            metrics: Arc::clone(&joint.metrics),
             counts: Counts::default(),
+            unprocessed,
+            strays,
         }
     }
 
     /// Makes records of the chunk's lines, as far as there is room.
-    fn take(&mut self, chunk: &Chunk<'_>, parser: &Parser, stamp: Option<&Stamp>, now: Instant) -> Taken {
+    fn take(&mut self, chunk: &Chunk<'_>, scribe: &mut Scribe<'_>, now: Instant) -> Taken {
         let (mut done, mut is_all, mut footer) = (Done::default(), true, None);
         for line in split(chunk) {
             match line.role() {
                 Role::Record => {
-                    if !self.write(chunk, &line, &mut done, parser, stamp, now) {
+                    if !self.write(chunk, &line, &mut done, scribe, now) {
                         is_all = false;
                         break;
                     }
@@ -219,6 +195,7 @@ impl Desk {
         let end = chunk.position(done.end);
         self.counts.bytes += end.offset.since(chunk.start());
         self.tell();
+        self.unprocessed.tell(now);
         Taken { end, is_all, footer }
     }
 
@@ -228,8 +205,7 @@ impl Desk {
         chunk: &Chunk<'_>,
         line: &Line<'_>,
         done: &mut Done,
-        parser: &Parser,
-        stamp: Option<&Stamp>,
+        scribe: &mut Scribe<'_>,
         now: Instant,
     ) -> bool {
         let more = 2 * line.bytes().len();
@@ -240,15 +216,25 @@ impl Desk {
                 return false;
             }
         }
-        let Ok(record) = parser.parse(line, self.batcher.buffer()) else {
-            self.counts.unmatched += line.lines();
-            return true;
+        let offset = chunk.start().advance(done.end);
+        let mut raw = 0;
+        let record = match scribe.write(line, offset, self.batcher.buffer()) {
+            Ok(record) => record,
+            Err(mismatch) => match self.strays.policy {
+                OnMismatch::Keep => return self.set_aside(chunk, line, done, &mismatch, now),
+                OnMismatch::Drop => {
+                    self.strays.note(offset, line, &mismatch);
+                    self.counts.dropped += line.lines();
+                    return true;
+                }
+                OnMismatch::SendRaw => {
+                    self.strays.note(offset, line, &mismatch);
+                    raw = line.lines();
+                    Record::raw(line.bytes(), self.batcher.buffer())
+                }
+            },
         };
-        let record = match stamp {
-            Some(stamp) => stamp.add(record, chunk.start().advance(done.end), self.batcher.buffer()),
-            None => record,
-        };
-        let mut added = self.batcher.add(&record, now);
+        let mut added = self.batcher.add(&record, offset, now);
         if added == Added::Full {
             self.cover(chunk, done, now);
             self.close(now);
@@ -256,13 +242,41 @@ impl Desk {
                 self.batcher.discard(&record);
                 return false;
             }
-            added = self.batcher.add(&record, now);
+            added = self.batcher.add(&record, offset, now);
         }
         self.counts.records += 1;
+        self.counts.raw += raw;
         self.counts.joined += line.lines() - 1;
         self.counts.repaired += u64::from(record.is_repaired());
+        if let Some(failure) = record.failure() {
+            self.counts.unprocessed += line.lines();
+            self.unprocessed.note(line.lines(), failure);
+        }
         self.counts.truncated += u64::from(added == Added::Cut);
         true
+    }
+
+    /// Gives a line that does not match to the quarantine; says whether there was room for it.
+    fn set_aside(
+        &mut self,
+        chunk: &Chunk<'_>,
+        line: &Line<'_>,
+        done: &mut Done,
+        mismatch: &Mismatch,
+        now: Instant,
+    ) -> bool {
+        let place = (chunk.file(), chunk.mark(), chunk.start().advance(done.end));
+        let mut has_room = self.strays.take(place, line, mismatch, Duration::ZERO);
+        if !has_room {
+            self.cover(chunk, done, now);
+            self.close(now);
+            has_room = self.flush() && self.strays.take(place, line, mismatch, PATIENCE);
+        }
+        if has_room {
+            self.strays.note(place.2, line, mismatch);
+            self.counts.kept += line.lines();
+        }
+        has_room
     }
 
     /// Notes which bytes of the chunk the open batch stands for: those that no batch was told of.
@@ -317,6 +331,7 @@ impl Desk {
         self.tell();
         let charge = self.charge.take();
         self.allowed = 0;
+        self.outbox.extend(self.strays.close().map(Parcel::Strays));
         match self.batcher.close(now) {
             Closed::Batch(batch) => {
                 self.on_the_way.add(batch.opened());
@@ -356,16 +371,6 @@ impl Desk {
 
     /// Tells the shared counters, before a batch can be acked that they do not know.
     fn tell(&mut self) {
-        let counts = std::mem::take(&mut self.counts);
-        self.metrics.add(Metric::UnackedRecords, counts.records);
-        self.metrics.add(Metric::RepeatableRecords, counts.records);
-        self.metrics.add(Metric::LinesRead, counts.lines);
-        self.metrics.add(Metric::BytesRead, counts.bytes);
-        self.metrics.add(Metric::LinesJoined, counts.joined);
-        self.metrics.add(Metric::HeaderLinesSkipped, counts.header);
-        self.metrics.add(Metric::FooterLinesSkipped, counts.footer);
-        self.metrics.add(Metric::LinesDropped(Reason::Unmatched), counts.unmatched);
-        self.metrics.add(Metric::LinesRepaired, counts.repaired);
-        self.metrics.add(Metric::LinesTruncated, counts.truncated);
+        std::mem::take(&mut self.counts).tell(&self.metrics);
     }
 }

@@ -4,13 +4,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::warn;
+use tracing::{debug, info, warn};
 
 use super::joint::Joint;
 use crate::chain::Chain;
 use crate::checkpoint::Store;
-use crate::metrics::{Metric, Metrics, Values, sum};
-use crate::report::{catching_up, progress, prometheus};
+use crate::metrics::{Metric, Metrics, sum};
+use crate::report::java::{Counts, Detail, Loudness};
+use crate::report::{catching_up, prometheus};
 
 /// How often the file for the monitoring is written, if a value changed.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -22,13 +23,17 @@ const FILE: &str = "metrics.prom";
 pub(super) struct Reporter<'a> {
     flows: &'a [Joint],
     store: Arc<Store>,
+    /// What the log is told of the agent beside its progress.
+    detail: Detail,
+    started: Instant,
     published: String,
     failing: bool,
 }
 
 impl<'a> Reporter<'a> {
-    pub(super) fn new(flows: &'a [Joint], store: Arc<Store>) -> Reporter<'a> {
-        Reporter { flows, store, published: String::new(), failing: false }
+    pub(super) fn new(flows: &'a [Joint], store: Arc<Store>, detail: Detail) -> Reporter<'a> {
+        let started = Instant::now();
+        Reporter { flows, store, detail, started, published: String::new(), failing: false }
     }
 
     /// Tells at intervals, for as long as it is polled.
@@ -38,10 +43,10 @@ impl<'a> Reporter<'a> {
         let mut next = period.map(|period| Instant::now() + period);
         loop {
             let now = tick.tick().await;
-            let values = self.publish(now).await;
+            self.publish(now).await;
             if next.is_some_and(|next| now >= next) {
                 next = period.map(|period| now + period);
-                progress(&values);
+                self.tell();
                 for flow in self.flows {
                     catching_up(&flow.name, &flow.metrics, flow.pace());
                 }
@@ -51,12 +56,40 @@ impl<'a> Reporter<'a> {
 
     /// Tells a last time.
     pub(super) async fn finish(&mut self) {
-        progress(&self.publish(Instant::now()).await);
+        self.publish(Instant::now()).await;
+        self.tell();
+    }
+
+    /// Tells the log in the Java agent's words: these are the only periodic lines, so that scripts and people find one
+    /// account of each flow.
+    fn tell(&self) {
+        let uptime = self.started.elapsed();
+        let counted = |flow: &Joint| Counts::of(&flow.metrics, flow.processing);
+        let counts: Vec<Counts> = self.flows.iter().map(counted).collect();
+        let all = Counts::sum(&counts);
+        info!("{}", all.agent_progress(uptime));
+        say(all.loudness(self.detail), &all.agent_behind());
+        if self.detail == Detail::Internal {
+            let flows = self.flows.iter().zip(&counts);
+            let mut status: serde_json::Map<_, _> = flows
+                .map(|(flow, counts)| (flow.id.to_string(), counts.flow_status(&flow.metrics)))
+                .collect();
+            status.insert("Agent".to_owned(), all.agent_status(uptime));
+            info!("Agent: Status: {}", serde_json::Value::Object(status));
+        }
+        for (flow, counts) in self.flows.iter().zip(&counts) {
+            let id = flow.id.as_str();
+            info!("{}", counts.flow_progress(id));
+            say(counts.loudness(flow.detail), &counts.flow_behind(id));
+            if flow.detail == Detail::Internal {
+                info!("FileTailer[{id}]: File Tailer Status: {}", counts.flow_status(&flow.metrics));
+            }
+        }
     }
 
     /// Writes the file for the monitoring, if a value changed. Not on this thread: a disk that hangs must not hold up
     /// the network.
-    async fn publish(&mut self, now: Instant) -> Values {
+    async fn publish(&mut self, now: Instant) {
         for Joint { metrics, on_the_way, budget, samples, .. } in self.flows {
             let age =
                 on_the_way.oldest().map_or(Duration::ZERO, |opened| now.saturating_duration_since(opened));
@@ -66,8 +99,7 @@ impl<'a> Reporter<'a> {
             samples.lock().unwrap_or_else(PoisonError::into_inner).note(now, read, behind);
         }
         let metrics: Vec<&Metrics> = self.flows.iter().map(|flow| flow.metrics.as_ref()).collect();
-        let values = sum(&metrics);
-        let text = prometheus(&values);
+        let text = prometheus(&sum(&metrics));
         if text != self.published {
             let store = Arc::clone(&self.store);
             let publishing = tokio::task::spawn_blocking(move || (store.publish(FILE, &text), text));
@@ -82,6 +114,14 @@ impl<'a> Reporter<'a> {
                 Err(_) => {}
             }
         }
-        values
+    }
+}
+
+fn say(loudness: Loudness, text: &str) {
+    match loudness {
+        Loudness::Silent => {}
+        Loudness::Debug => debug!("{text}"),
+        Loudness::Info => info!("{text}"),
+        Loudness::Warn => warn!("{text}"),
     }
 }

@@ -1,12 +1,14 @@
 //! Who is told what was counted: readers of `metrics.rs`, none of which counts anything itself.
 //!
-//! `progress` is the line for the person who reads the log, `prometheus` the text for the monitoring, `pace` how fast
-//! it goes.
+//! `java` is the Java agent's periodic lines, `progress` our own of what that agent did not know, `prometheus` the text for
+//! the monitoring, `pace` how fast it goes, [`cloudwatch`] what the Java agent told CloudWatch.
 
+pub mod cloudwatch;
+pub mod java;
 mod pace;
 mod progress;
 mod prometheus;
 
 pub use pace::{Pace, Samples};
-pub use progress::{catching_up, progress};
+pub use progress::catching_up;
 pub use prometheus::prometheus;

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use crate::metrics::{Description, Kind, Metric};
+use crate::metrics::{Description, Kind};
 
 /// All values in Prometheus' text form.
 #[must_use]
@@ -20,10 +20,9 @@ pub fn prometheus(values: &[(&'static Description, u64)]) -> String {
             writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("a string takes every write");
             before = name;
         }
-        let written = if let Metric::LinesDropped(reason) = metric {
-            writeln!(text, "{name}{{reason=\"{}\"}} {value}", reason.label())
-        } else {
-            writeln!(text, "{name} {value}")
+        let written = match metric.label() {
+            Some(label) => writeln!(text, "{name}{{reason=\"{label}\"}} {value}"),
+            None => writeln!(text, "{name} {value}"),
         };
         written.expect("a string takes every write");
     }
@@ -34,13 +33,13 @@ pub fn prometheus(values: &[(&'static Description, u64)]) -> String {
 mod tests {
     use super::*;
     use crate::loss::Reason;
-    use crate::metrics::{Metrics, sum};
+    use crate::metrics::{Metric, Metrics, sum};
 
     #[test]
     fn each_name_is_described_once_and_each_value_stands_on_its_line() {
         let flow = Metrics::default();
         flow.add(Metric::LinesRead, 7);
-        flow.add(Metric::LinesDropped(Reason::Refused), 2);
+        flow.add(Metric::LinesDropped(Reason::Unkept), 2);
         let text = prometheus(&sum(&[&flow]));
         assert!(
             text.contains("# TYPE kinetail_lines_read_total counter\nkinetail_lines_read_total 7\n"),
@@ -48,7 +47,7 @@ mod tests {
         );
         assert!(
             text.contains(
-                "kinetail_lines_dropped_total{reason=\"unmatched\"} 0\nkinetail_lines_dropped_total{reason=\"refused\"} 2\n"
+                "kinetail_lines_dropped_total{reason=\"unmatched\"} 0\nkinetail_lines_dropped_total{reason=\"unkept\"} 2\n"
             ),
             "{text}"
         );

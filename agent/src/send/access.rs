@@ -1,8 +1,9 @@
-//! How the service is reached: what `agent.json` says of endpoint, region, keys, role and certificates.
+//! How the service is reached: what `agent.json` says of endpoint, region, keys, role, certificates and patience.
 //!
 //! Knows nothing of the AWS SDK; `send/aws.rs` makes a client out of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How the service is reached. What is `None` is left to the SDK's own chain (environment, profile, web identity,
 /// container, instance role).
@@ -14,12 +15,46 @@ pub struct Access {
     pub region: Option<String>,
     /// `sts.endpoint`.
     pub sts_endpoint: Option<String>,
+    /// `sts.region`; that of Kinesis if not given.
+    pub sts_region: Option<String>,
     /// `awsAccessKeyId` and `awsSecretAccessKey`.
     pub keys: Option<Keys>,
     /// `assumeRoleARN`.
     pub role: Option<Role>,
     /// `caBundle`: certificates in PEM that are trusted beside the system's.
     pub ca_bundle: Option<PathBuf>,
+    /// How long a call may take.
+    pub patience: Patience,
+    /// What a call says of who makes it.
+    pub user_agent: UserAgent,
+}
+
+/// How long a call may take; nothing for as long as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// `connectionTimeoutMillis`: until there is a connection.
+    pub connection: Option<Duration>,
+    /// `socketTimeoutMillis`: until there is an answer.
+    pub answer: Option<Duration>,
+}
+
+impl Default for Patience {
+    /// The Java agent's.
+    fn default() -> Patience {
+        Patience { connection: Some(Duration::from_secs(10)), answer: Some(Duration::from_secs(50)) }
+    }
+}
+
+/// What a call says in its header `User-Agent`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum UserAgent {
+    /// The SDK's own words, which name kinetail.
+    #[default]
+    Own,
+    /// `userAgent`: this, and then those.
+    Before(String),
+    /// `userAgentOverride`: this alone.
+    Instead(String),
 }
 
 /// A pair of keys from the configuration.

@@ -1,6 +1,6 @@
 //! Credentials, endpoints and clients: made once, shared by all flows.
 //!
-//! With `kinesis.rs` the only place that knows the AWS SDK. What the configuration does not say is left to the SDK's
+//! With `kinesis.rs` and the publisher of metrics the only place that knows the AWS SDK. What the configuration does not say is left to the SDK's
 //! own chain: environment, profile, web identity, container, instance role.
 
 use std::path::PathBuf;
@@ -12,18 +12,23 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::{
-    Credentials, SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig,
+    ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
+    StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
-use super::access::Access;
+use super::access::{Access, Patience, UserAgent};
 
-/// How long a connection may take. Source: the Java agent's `connectionTimeoutMillis`.
-const CONNECT: Duration = Duration::from_secs(10);
+/// What a call may take beside the wait for its answer. With the 50 s that one waits if nothing is configured, a whole call
+/// may take 60 s: 5 MiB in base64 at 1 Mbit/s.
+const UPLOAD: Duration = Duration::from_secs(10);
 
-/// How long a whole call may take: 5 MiB in base64 at 1 Mbit/s.
-const CALL: Duration = Duration::from_secs(60);
+/// The region that the Java agent takes where an endpoint does not name one.
+const FALLBACK_REGION: &str = "us-east-1";
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +59,9 @@ pub enum AwsError {
 /// What all clients share.
 #[derive(Clone, Debug)]
 pub struct Aws {
+    /// With the credentials that are meant: those of the role, if there is one.
+    shared: SdkConfig,
+    user_agent: UserAgent,
     client: aws_sdk_kinesis::Client,
 }
 
@@ -65,11 +73,9 @@ impl Aws {
     /// come later, and each call says so.
     pub async fn connect(access: &Access) -> Result<Aws, AwsError> {
         let http = http_client(access)?;
-        let timeouts =
-            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(CALL).build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .timeout_config(timeouts)
+            .timeout_config(timeouts(access.patience))
             // A retry below us would hide repeats; and only we know which records of a call are left.
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -81,16 +87,40 @@ impl Aws {
             let keys = Credentials::new(keys.id.clone(), keys.secret.clone(), None, None, "agent.json");
             loader = loader.credentials_provider(keys);
         }
-        let shared = loader.load().await;
+        let mut shared = loader.load().await;
         let Some(region) = shared.region().cloned() else { return Err(AwsError::NoRegion) };
-        let mut config = aws_sdk_kinesis::config::Builder::from(&shared);
+        if access.role.is_some() {
+            let credentials = assume_role(access, &shared, region).await;
+            shared = shared.into_builder().credentials_provider(credentials).build();
+        }
+        let mut config = aws_sdk_kinesis::config::Builder::from(&shared)
+            .interceptor(Introduction(access.user_agent.clone()));
         if let Some(endpoint) = &access.endpoint {
             config = config.endpoint_url(as_url(endpoint));
         }
-        if access.role.is_some() {
-            config = config.credentials_provider(assume_role(access, &shared, region).await);
+        let client = aws_sdk_kinesis::Client::from_conf(config.build());
+        Ok(Aws { shared, user_agent: access.user_agent.clone(), client })
+    }
+
+    /// A client for CloudWatch, with the credentials of the streams. Where neither `region` nor the `endpoint` names the
+    /// region it is us-east-1, where the Java agent's metrics are, whatever the region of the streams.
+    #[must_use]
+    pub fn cloudwatch(&self, endpoint: Option<&str>, region: Option<&str>) -> aws_sdk_cloudwatch::Client {
+        let named = region.map(str::to_owned).or_else(|| region_of(endpoint?, "monitoring."));
+        let region = Region::new(named.unwrap_or_else(|| FALLBACK_REGION.to_owned()));
+        let mut config = aws_sdk_cloudwatch::config::Builder::from(&self.shared)
+            .region(region)
+            .interceptor(Introduction(self.user_agent.clone()));
+        if let Some(endpoint) = endpoint {
+            config = config.endpoint_url(as_url(endpoint));
         }
-        Ok(Aws { client: aws_sdk_kinesis::Client::from_conf(config.build()) })
+        aws_sdk_cloudwatch::Client::from_conf(config.build())
+    }
+
+    /// With which credentials the service is called.
+    #[must_use]
+    pub fn credentials(&self) -> Option<SharedCredentialsProvider> {
+        self.shared.credentials_provider()
     }
 
     /// The client for Kinesis.
@@ -98,6 +128,21 @@ impl Aws {
     pub(super) fn kinesis(&self) -> aws_sdk_kinesis::Client {
         self.client.clone()
     }
+}
+
+/// The SDK's own time-outs hold for nothing: what is not set here is disabled.
+fn timeouts(patience: Patience) -> TimeoutConfig {
+    let Patience { connection, answer } = patience;
+    let timeouts = TimeoutConfig::builder();
+    let timeouts = match connection {
+        Some(connection) => timeouts.connect_timeout(connection),
+        None => timeouts.disable_connect_timeout(),
+    };
+    match answer {
+        Some(answer) => timeouts.operation_attempt_timeout(answer.saturating_add(UPLOAD)),
+        None => timeouts.disable_operation_attempt_timeout(),
+    }
+    .build()
 }
 
 /// The role's credentials, taken with those of the chain.
@@ -110,7 +155,7 @@ async fn assume_role(access: &Access, shared: &SdkConfig, region: Region) -> Sha
     // The session's name is the Java agent's, so that its policies and trails still fit.
     let mut provider = AssumeRoleProvider::builder(&role.arn)
         .session_name("AWSKinesisAgent")
-        .region(region)
+        .region(access.sts_region.clone().map_or(region, Region::new))
         .configure(&sts.build());
     if let Some(id) = &role.external_id {
         provider = provider.external_id(id);
@@ -144,16 +189,48 @@ fn http_client(access: &Access) -> Result<SharedHttpClient, AwsError> {
     Ok(builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
 }
 
+/// Says who calls, where the configuration has a word for it.
+#[derive(Debug)]
+struct Introduction(UserAgent);
+
+#[dyn_dispatch_hint]
+impl Intercept for Introduction {
+    fn name(&self) -> &'static str {
+        "Introduction"
+    }
+
+    // Later than the SDK's own words; this header is not signed.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let headers = context.request_mut().headers_mut();
+        let text = match &self.0 {
+            UserAgent::Own => return Ok(()),
+            UserAgent::Before(text) => format!("{text} {}", headers.get("user-agent").unwrap_or_default()),
+            UserAgent::Instead(text) => text.clone(),
+        };
+        headers.try_insert("user-agent", text)?;
+        Ok(())
+    }
+}
+
 /// The region that the configuration names: as such, or in the endpoint's host name. With an endpoint of another form
 /// the Java agent signs for us-east-1.
 fn configured_region(access: &Access) -> Option<String> {
-    if access.region.is_some() {
-        return access.region.clone();
-    }
-    let endpoint = as_url(access.endpoint.as_deref()?);
+    let named =
+        |endpoint: &str| region_of(endpoint, "kinesis.").unwrap_or_else(|| FALLBACK_REGION.to_owned());
+    access.region.clone().or_else(|| access.endpoint.as_deref().map(named))
+}
+
+/// The region in the name of a host of AWS that begins with `service`.
+fn region_of(endpoint: &str, service: &str) -> Option<String> {
+    let endpoint = as_url(endpoint);
     let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
-    let region = host.strip_prefix("kinesis.").and_then(|rest| rest.split_once(".amazonaws.com"));
-    Some(region.map_or("us-east-1", |(region, _)| region).to_owned())
+    let (region, _) = host.strip_prefix(service)?.split_once(".amazonaws.com")?;
+    Some(region.to_owned())
 }
 
 /// An endpoint as it may stand in `agent.json`: a bare host means `https`.
@@ -189,6 +266,14 @@ mod tests {
     #[test]
     fn another_endpoint_means_us_east_1() {
         check(Some("http://127.0.0.1:4567"), None, Some("us-east-1"));
+    }
+
+    #[test]
+    fn the_region_of_a_service_stands_behind_its_name() {
+        let of = |endpoint: &str| region_of(endpoint, "monitoring.");
+        assert_eq!(of("monitoring.eu-west-1.amazonaws.com").as_deref(), Some("eu-west-1"));
+        assert_eq!(of("https://kinesis.eu-west-1.amazonaws.com"), None);
+        assert_eq!(of("http://127.0.0.1:4567"), None);
     }
 
     #[test]

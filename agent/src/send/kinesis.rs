@@ -235,7 +235,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::send::access::{Access, Keys, Role};
+    use crate::send::access::{Access, Keys, Role, UserAgent};
     use crate::send::tests::batch;
 
     /// An endpoint that takes `calls` requests, answers each with `status` and `answer`, and gives what it took.
@@ -396,6 +396,36 @@ mod tests {
         check(&fault, Remedy::Again, Outcome::Unknown, "Connection");
         assert!(serving.await.unwrap().is_some());
     }
+
+    #[tokio::test]
+    async fn the_configuration_may_say_who_calls() {
+        for (user_agent, expected, ends) in [
+            (UserAgent::Own, "aws-sdk-rust/", concat!("app/kinetail-", env!("CARGO_PKG_VERSION"))),
+            (UserAgent::Before("fleet/7".to_owned()), "fleet/7 aws-sdk-rust/", env!("CARGO_PKG_VERSION")),
+            (UserAgent::Instead("all mine".to_owned()), "all mine", "all mine"),
+        ] {
+            let answer =
+                json!({"FailedRecordCount": 0, "Records": [{"SequenceNumber": "1", "ShardId": "s"}]});
+            let (url, serving) = serve(1, 200, answer.to_string()).await;
+            let aws = Aws::connect(&Access { user_agent, ..access(url) }).await.unwrap();
+            Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap();
+            let header = &serving.await.unwrap()[0].headers["user-agent"];
+            assert!(header.starts_with(expected) && header.contains(ends), "{header}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_waited_for_as_long_as_the_configuration_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut access = access(format!("http://{}", listener.local_addr().unwrap()));
+        access.patience.answer = Some(std::time::Duration::from_millis(1));
+        let aws = Aws::connect(&access).await.unwrap();
+        // Connections are taken by the kernel, and nobody ever answers.
+        tokio::time::pause();
+        let fault = Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        check(&fault, Remedy::Again, Outcome::Unknown, "Timeout");
+    }
+
     /// The form of the answer: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>.
     #[tokio::test]
     async fn a_role_is_taken_with_its_external_id_and_signs_the_call() {
@@ -412,16 +442,20 @@ mod tests {
             arn: "arn:aws:iam::123456789012:role/logs".to_owned(),
             external_id: Some("ours".to_owned()),
         };
-        let access = Access { sts_endpoint: Some(sts), role: Some(role), ..access(url) };
+        let access = Access {
+            sts_endpoint: Some(sts),
+            sts_region: Some("eu-west-2".to_owned()),
+            role: Some(role),
+            ..access(url)
+        };
 
         let aws = Aws::connect(&access).await.unwrap();
         Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap();
 
         let asked = &assuming.await.unwrap()[0];
-        assert!(
-            asked.headers["authorization"].contains("Credential=AKID/"),
-            "the role is taken with the keys"
-        );
+        let signature = &asked.headers["authorization"];
+        assert!(signature.contains("Credential=AKID/"), "the role is taken with the keys");
+        assert!(signature.contains("/eu-west-2/sts/"), "{signature}");
         for part in ["Action=AssumeRole", "role%2Flogs", "RoleSessionName=AWSKinesisAgent", "ExternalId=ours"]
         {
             assert!(asked.body.contains(part), "{part} is not in {}", asked.body);

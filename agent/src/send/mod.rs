@@ -2,8 +2,8 @@
 //!
 //! [`Sender`] offers a batch, settles what the stream said of each record, and offers the rest again, until nothing
 //! is left: there is a longest wait and no last attempt. (G1) Only what the stream refuses as invalid, alone in a
-//! request and again after it took others, is dropped. It does not know files: a batch carries its spans, and gives them back
-//! as [`Acked`] when all its records are dealt with.
+//! request and again after it took others, is given back as [`Refused`]. It does not know files: a batch carries its spans,
+//! and gives them back as [`Acked`] when all its records are dealt with.
 
 mod access;
 mod aws;
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-pub use access::{Access, Keys, Role};
+pub use access::{Access, Keys, Patience, Role, UserAgent};
 pub use aws::{Aws, AwsError};
 pub use health::{Health, Trouble};
 pub use kinesis::Kinesis;
@@ -31,9 +31,33 @@ pub use settle::{Acked, Answer, AnswerError, again, read_answer};
 pub use stream::{Fault, Outcome, Remedy, Stream};
 
 use crate::batch::Batch;
+use crate::calls::Calls;
 use crate::chain::Chain;
-use crate::loss::Reason;
+use crate::loss::Cause;
 use crate::metrics::{Metric, Metrics};
+use crate::position::{FileId, Offset};
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Delivered {
+    /// Its bytes, all of which are dealt with once the refused are.
+    pub acked: Vec<Acked>,
+    /// Records that the stream will never take, in the order of the batch. They still count as unacked.
+    pub refused: Vec<Refused>,
+}
+
+/// A record that the stream will never take.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its place in the batch.
+    pub index: usize,
+    /// Where its line begins, if it is of a file.
+    pub origin: Option<(FileId, Offset)>,
+    /// What was offered.
+    pub data: Vec<u8>,
+    /// What the stream said.
+    pub why: String,
+}
 
 /// Brings the batches of one flow to its stream.
 #[derive(Debug)]
@@ -43,6 +67,7 @@ pub struct Sender<S> {
     name: String,
     waits: Waits,
     metrics: Arc<Metrics>,
+    calls: Arc<Calls>,
     /// How many records the stream has taken. If that grows while it refuses one as invalid, the fault is the record's
     /// and not the stream's.
     taken: AtomicU64,
@@ -57,13 +82,15 @@ impl<S: Stream> Sender<S> {
         name: String,
         waits: Waits,
         metrics: Arc<Metrics>,
+        calls: Arc<Calls>,
         health: Arc<Health>,
     ) -> Sender<S> {
-        Sender { stream, name, waits, metrics, taken: AtomicU64::new(0), health }
+        Sender { stream, name, waits, metrics, calls, taken: AtomicU64::new(0), health }
     }
 
-    /// Offers `batch` until each of its records is taken or dropped. Ends only with that.
-    pub async fn deliver(&self, batch: Batch) -> Vec<Acked> {
+    /// Offers `batch` until each of its records is taken or refused for good. Ends only with that.
+    pub async fn deliver(&self, batch: Batch) -> Delivered {
+        let mut refused = Vec::new();
         let mut ceilings = self.waits.ceilings();
         let mut groups = vec![(0..batch.records()).collect::<Vec<usize>>()];
         // Records that were refused as invalid, alone, and how many others the stream had taken then.
@@ -71,6 +98,7 @@ impl<S: Stream> Sender<S> {
         while let Some(mut left) = groups.pop() {
             while !left.is_empty() {
                 self.metrics.add(Metric::RequestsSent, 1);
+                self.calls.note_offer(left.len() as u64);
                 let wait = match self.stream.offer(&batch, &left).await {
                     Ok(answer) => {
                         left = self.settle(&batch, left, &answer);
@@ -86,12 +114,11 @@ impl<S: Stream> Sender<S> {
                                 continue;
                             }
                             Remedy::Split => {
+                                let Some(index) = left.first().copied() else { break };
                                 let taken = self.taken.load(Ordering::Relaxed);
-                                let suspect =
-                                    left.first().copied().and_then(|index| suspects.insert(index, taken));
-                                match suspect {
+                                match suspects.insert(index, taken) {
                                     Some(before) if taken > before => {
-                                        self.drop_refused(&fault);
+                                        refused.push(self.refuse(&batch, index, &fault));
                                         break;
                                     }
                                     // It may be the stream that takes nothing, and not the record's fault.
@@ -111,7 +138,8 @@ impl<S: Stream> Sender<S> {
                 }
             }
         }
-        settle::settled(&batch)
+        refused.sort_by_key(|refused| refused.index);
+        Delivered { acked: settle::settled(&batch), refused }
     }
 
     /// A wait for what does not mend itself soon; of two agents not the same, so that they do not come back together.
@@ -125,8 +153,10 @@ impl<S: Stream> Sender<S> {
         let taken = offered.len() - left.len();
         let bytes =
             |indices: &[usize]| indices.iter().map(|index| batch.data(*index).len() as u64).sum::<u64>();
+        let bytes = bytes(&offered) - bytes(&left);
         self.metrics.add(Metric::RecordsAcked, taken as u64);
-        self.metrics.add(Metric::BytesSent, bytes(&offered) - bytes(&left));
+        self.metrics.add(Metric::BytesSent, bytes);
+        self.calls.note_answer(taken as u64, bytes, left.len() as u64);
         self.metrics.subtract(Metric::UnackedRecords, taken as u64);
         self.metrics.add(Metric::RecordsRefused, left.len() as u64);
         self.taken.fetch_add(taken as u64, Ordering::Relaxed);
@@ -137,16 +167,17 @@ impl<S: Stream> Sender<S> {
         left
     }
 
-    /// The stream will never take this record.
-    fn drop_refused(&self, fault: &Fault) {
-        self.metrics.add(Metric::LinesDropped(Reason::Refused), 1);
-        self.metrics.subtract(Metric::UnackedRecords, 1);
-        error!(stream = %self.name, reason = Reason::Refused.label(), error = %Chain(fault),
-               "the stream refuses a record as invalid; dropped it");
+    /// The stream will never take the record at `index`.
+    fn refuse(&self, batch: &Batch, index: usize, fault: &Fault) -> Refused {
+        error!(stream = %self.name, reason = Cause::Refused.label(), error = %Chain(fault),
+               "the stream refuses a record as invalid; keeps it in the quarantine");
+        let (origin, data) = (batch.origin(index), batch.data(index).to_vec());
+        Refused { index, origin, data, why: Chain(fault).to_string() }
     }
 
     fn note_fault(&self, fault: &Fault, offered: usize) {
         self.metrics.add(Metric::RequestsFailed, 1);
+        self.calls.note_failure();
         if fault.outcome == Outcome::Unknown {
             self.metrics.add(Metric::RecordsPossiblyRepeated, offered as u64);
         }

@@ -89,7 +89,7 @@ pub fn again(offered: &[usize], answer: &Answer) -> Vec<usize> {
     }
 }
 
-/// Every record of `batch` is accepted, or dropped and counted.
+/// Every record of `batch` is accepted, or handed on as refused.
 pub(super) fn settled(batch: &Batch) -> Vec<Acked> {
     batch.shares().iter().map(|share| Acked { span: share.span }).collect()
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::batch::{Added, Batcher, Closed, Limits, PartitionKey, Settings, Terminator};
-use crate::parse::Parser;
+use crate::parse::{Parser, Surroundings};
 use crate::position::{FileId, Offset, Position, Tail};
 use crate::split::Line;
 
@@ -62,9 +62,12 @@ pub(super) fn batch(lines: &[&[u8]]) -> Batch {
     };
     let now = Instant::now();
     let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(1));
+    let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
+    let mut at = Offset::START;
     for line in lines {
-        let record = Parser::Raw.parse(&Line::alone(line), batcher.buffer()).unwrap();
-        assert_eq!(batcher.add(&record, now), Added::Whole);
+        let record = parser.parse(&Line::alone(line), &around, batcher.buffer()).unwrap();
+        assert_eq!(batcher.add(&record, at, now), Added::Whole);
+        at = at.advance(line.len());
     }
     let len = lines.iter().map(|line| line.len() as u64).sum();
     let end = Position { offset: Offset::from_raw(len), tail: Tail::default() };
@@ -75,24 +78,37 @@ pub(super) fn batch(lines: &[&[u8]]) -> Batch {
     }
 }
 
-/// Delivers the lines `a` to `d` under a script; gives what each call offered, and the counts.
-async fn deliver(acts: impl IntoIterator<Item = Act>) -> (Vec<String>, Arc<Metrics>) {
+/// Delivers the lines `a` to `d` under a script; gives what each call offered, what was refused, and the counts.
+async fn deliver_all(acts: impl IntoIterator<Item = Act>) -> (Vec<String>, Vec<Refused>, Arc<Metrics>) {
     let script = Script { acts: Mutex::new(acts.into_iter().collect()), offered: Mutex::default() };
     let metrics = Arc::new(Metrics::default());
     metrics.add(Metric::UnackedRecords, 4);
-    let sender = Sender::new(&script, "in".to_owned(), Waits::DEFAULT, Arc::clone(&metrics), Arc::default());
-    let acked = sender.deliver(batch(&[b"a", b"b", b"c", b"d"])).await;
+    let sender = Sender::new(
+        &script,
+        "in".to_owned(),
+        Waits::DEFAULT,
+        Arc::clone(&metrics),
+        Arc::default(),
+        Arc::default(),
+    );
+    let Delivered { acked, refused } = sender.deliver(batch(&[b"a", b"b", b"c", b"d"])).await;
     assert_eq!(acked.iter().map(|acked| acked.span().bytes()).collect::<Vec<_>>(), [4]);
     let offered = script.offered.into_inner().unwrap();
-    (offered.into_iter().map(|call| String::from_utf8(call.concat()).unwrap()).collect(), metrics)
+    (offered.into_iter().map(|call| String::from_utf8(call.concat()).unwrap()).collect(), refused, metrics)
+}
+
+/// The same where nothing is refused for good.
+async fn deliver(acts: impl IntoIterator<Item = Act>) -> (Vec<String>, Arc<Metrics>) {
+    let (offered, refused, metrics) = deliver_all(acts).await;
+    assert!(refused.is_empty(), "{refused:?}");
+    (offered, metrics)
 }
 
 #[track_caller]
-fn check_books(metrics: &Metrics, acked: u64, refused: u64, repeated: u64) {
+fn check_books(metrics: &Metrics, acked: u64, unacked: u64, repeated: u64) {
     assert_eq!(metrics.get(Metric::RecordsAcked), acked);
-    assert_eq!(metrics.get(Metric::LinesDropped(Reason::Refused)), refused);
     assert_eq!(metrics.get(Metric::RecordsPossiblyRepeated), repeated);
-    assert_eq!(metrics.get(Metric::UnackedRecords), 0);
+    assert_eq!(metrics.get(Metric::UnackedRecords), unacked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,11 +140,14 @@ async fn there_is_no_last_attempt_and_no_wait_beyond_the_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_can_never_succeed_is_found_and_dropped_alone() {
-    let (offered, metrics) = deliver([Act::Poison(b"c")]).await;
+async fn a_record_that_can_never_succeed_is_found_and_given_back_alone() {
+    let (offered, refused, metrics) = deliver_all([Act::Poison(b"c")]).await;
     // Alone it is offered twice: the stream has taken another one in between, so the fault is the record's.
     assert_eq!(offered, ["abcd", "ab", "cd", "c", "d", "c"]);
     check_books(&metrics, 3, 1, 0);
+    let [Refused { index: 2, origin, data, why }] = refused.as_slice() else { unreachable!("{refused:?}") };
+    assert_eq!(*origin, Some((FileId::FIRST, Offset::from_raw(2))));
+    assert_eq!((data.as_slice(), why.as_str()), (b"c".as_slice(), "the call failed (Code): cause"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,6 +97,11 @@ impl Files {
         self.table.get(id).map_or(Path::new("?"), |tailed| &tailed.path)
     }
 
+    /// How many names lead to what cannot be read.
+    pub(crate) fn unreadable_files(&self) -> usize {
+        self.refused.len()
+    }
+
     /// Files held open.
     pub(crate) fn open_files(&self) -> usize {
         self.table.index().open().len()

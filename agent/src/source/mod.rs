@@ -22,6 +22,7 @@ mod beside;
 mod chunk;
 mod discover;
 mod disk;
+mod ec2;
 mod evidence;
 mod files;
 mod glob;
@@ -29,6 +30,7 @@ mod held;
 mod identity;
 mod index;
 mod inspect;
+mod instance;
 mod lanes;
 mod mark;
 mod metadata;
@@ -43,11 +45,12 @@ mod sights;
 mod sought;
 mod survey;
 mod table;
+mod tags;
 mod tail;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +60,9 @@ pub use amend::{AmendError, Amended, Goal, forget, set};
 pub use archive::{Archive, Format as ArchiveFormat};
 pub use chunk::{Chunk, Part};
 pub use disk::{Content, Disk, Kind, Stat, System};
+pub use ec2::{Ec2, InstanceError};
 pub use inspect::{Explanation, Kin, Listed, Looks, Stage, Survey, explain};
+pub use instance::Instance;
 pub use lanes::{Lane, Share};
 pub use metadata::{HostNameError, host_name};
 pub use pattern::{Pattern, PatternError};
@@ -252,6 +257,7 @@ impl Source {
         self.metrics.set(Metric::BacklogBytes, unread.backlog);
         self.metrics.set(Metric::BacklogFiles, unread.backlog_files);
         self.metrics.set(Metric::OpenFiles, self.files.open_files() as u64);
+        self.metrics.set(Metric::UnreadableFiles, self.files.unreadable_files() as u64);
     }
 
     fn look_at_everything(&mut self, now: Instant) {
@@ -336,6 +342,12 @@ impl Source {
             }
         }
         None
+    }
+
+    /// Where a file is, as far as that is known.
+    #[must_use]
+    pub fn path(&self, file: FileId) -> &Path {
+        self.files.path(file)
     }
 
     /// Everything of `file` before `position` is split; `now` it grew.

@@ -67,10 +67,24 @@ impl Files {
             Err(error) if room::is_absence(&error) => return Ok(Read::End),
             Err(error) => return Err(error),
         }
+        if !self.holds_head(id)? {
+            return Ok(Read::Changed);
+        }
         let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
         let layout = &self.settings.layout;
         let read = self.table.edit(id, |tailed| tailed.read(block, layout, last, now));
         read.unwrap_or(Ok(Read::End))
+    }
+
+    /// Whether a file begins as it did, where the bytes before the position alone do not prove that: nothing of it is
+    /// believed that was written after a truncation nobody has looked at.
+    fn holds_head(&self, id: FileId) -> io::Result<bool> {
+        let is_within_head =
+            |tailed: &&Tailed| tailed.position().offset.to_raw() < u64::from(tailed.identity.head.len);
+        match self.table.get(id).filter(is_within_head) {
+            Some(tailed) => evidence::still_holds(&tailed.file, tailed.identity.head, &tailed.position()),
+            None => Ok(true),
+        }
     }
 
     /// When the last record of a file will count as whole though no other has begun behind it; none if the file is

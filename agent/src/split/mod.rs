@@ -67,19 +67,42 @@ impl<'a> Line<'a> {
 /// The whole lines of a chunk, in order.
 #[derive(Clone, Debug)]
 pub struct Lines<'a> {
-    chunk: Chunk<'a>,
     layout: &'a Layout,
     bytes: &'a [u8],
     /// What the next line belongs to; none behind a footer.
     part: Option<Part>,
     end: usize,
+    /// The last one ends with the bytes, whether or not that shows.
+    is_last: bool,
+    /// Where the bytes are the beginning of one record: how many lines end in what follows.
+    lines_cut: Option<u64>,
 }
 
 /// Cuts `chunk` into lines, or records of lines. The last one, whose end does not show, is one only if the chunk says so.
 #[must_use]
 pub fn split<'a>(chunk: &Chunk<'a>) -> Lines<'a> {
-    let (layout, bytes, part) = (chunk.layout(), chunk.bytes(), Some(chunk.part()));
-    Lines { chunk: *chunk, layout, bytes, part, end: 0 }
+    let (is_last, lines_cut) = (chunk.is_last(), chunk.lines_cut());
+    Lines { is_last, lines_cut, ..Lines::of(chunk.bytes(), chunk.layout(), chunk.part()) }
+}
+
+impl<'a> Lines<'a> {
+    /// Those of `bytes` that did not come from `source`, and begin in this part of a file.
+    #[must_use]
+    pub fn of(bytes: &'a [u8], layout: &'a Layout, part: Part) -> Lines<'a> {
+        Lines { layout, bytes, part: Some(part), end: 0, is_last: false, lines_cut: None }
+    }
+
+    /// The same where the file ends with the bytes.
+    #[must_use]
+    pub fn finished(self) -> Lines<'a> {
+        Lines { is_last: true, ..self }
+    }
+
+    /// The part of the file that follows on what was given out.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        self.part.unwrap_or(Part::Rest)
+    }
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -91,8 +114,8 @@ impl<'a> Iterator for Lines<'a> {
         let pieces = part.pieces(self.layout);
         let len = match pieces.first_end(rest) {
             End::At(len) => len,
-            End::Beyond(_) if self.chunk.lines_cut().is_some() => rest.len(),
-            End::Beyond(_) if self.chunk.is_last() => pieces.first_end_of_all(rest),
+            End::Beyond(_) if self.lines_cut.is_some() => rest.len(),
+            End::Beyond(_) if self.is_last => pieces.first_end_of_all(rest),
             End::Beyond(_) => return None,
         };
         self.end += len;
@@ -119,7 +142,7 @@ impl Lines<'_> {
     /// How many lines a record of several has that ends here.
     fn count_lines(&self, record: &[u8]) -> u64 {
         let begun = || u64::from(!record.ends_with(b"\n"));
-        newlines(record) + self.chunk.lines_cut().unwrap_or_else(begun)
+        newlines(record) + self.lines_cut.unwrap_or_else(begun)
     }
 }
 

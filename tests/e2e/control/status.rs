@@ -53,11 +53,17 @@ async fn the_status_of_an_agent_at_rest_is_what_it_publishes() -> Result<()> {
     ] {
         ensure!(flow(&status)[field] == metrics.sum(metric)?, "{field} is not {metric}: {status:#}");
     }
-    for reason in ["unmatched", "refused"] {
-        let series = format!("kinetail_lines_dropped_total{{reason=\"{reason}\"}}");
-        ensure!(flow(&status)["linesDropped"][reason] == metrics.one(&series)?, "{reason}: {status:#}");
+    for (field, name, reasons) in [
+        ("linesDropped", "dropped", ["unmatched", "evicted"]),
+        ("linesQuarantined", "quarantined", ["unmatched", "refused"]),
+    ] {
+        for reason in reasons {
+            let series = format!("kinetail_lines_{name}_total{{reason=\"{reason}\"}}");
+            ensure!(flow(&status)[field][reason] == metrics.one(&series)?, "{reason}: {status:#}");
+        }
     }
-    ensure!(flow(&status)["linesRead"] == 503 && flow(&status)["linesDropped"]["unmatched"] == 3);
+    ensure!(flow(&status)["linesRead"] == 503 && flow(&status)["linesQuarantined"]["unmatched"] == 3);
+    ensure!(flow(&status)["quarantinedLines"] == metrics.sum("kinetail_quarantined_lines")?);
     let size = fs::metadata(scene.host.log("access_log"))?.len();
     let file = &flow(&status)["files"][0];
     ensure!(file["read"] == size && file["safe"] == size && file["behind"] == 0, "{file:#}");
@@ -68,7 +74,7 @@ async fn the_status_of_an_agent_at_rest_is_what_it_publishes() -> Result<()> {
     let words = said(&scene.host, &["status"])?;
     ensure!(words.contains("  0 B behind: "), "{words}");
     ensure!(
-        words.contains("503 lines read, 500 records taken by the stream; lines left behind: 3 unmatched"),
+        words.contains("503 lines read, 500 records taken by the stream; lines left behind: none; put into the quarantine: 3 unmatched"),
         "{words}"
     );
     agent.stop().await?;

@@ -1,63 +1,71 @@
-//! What the README lists is what the code has, both ways: metrics, keys, exit codes, reasons for a drop; and of the cloud
-//! half metrics, variables, reasons to set something aside.
+//! What the pages list is what the code has, both ways: keys in the reference; and in the README metrics, exit codes,
+//! reasons for a drop, and of the cloud half metrics, variables, reasons to set something aside.
 //!
-//! In the README each list is a table whose header begins with the word for it; the first cell of a row holds the name,
+//! On a page each list is a table whose header begins with the word for it; the first cell of a row holds the name,
 //! or several, in backticks. In the code each list is one file, whose text is read.
 
 use std::collections::BTreeSet;
 
-use crate::source::{Kind, Source, Token};
+use crate::source::{Kind, Source};
 use crate::tree::Tree;
 
-/// One list that stands in the code and in the README.
+/// One list that stands in the code and on a page.
 struct List {
     /// What one entry is called; its table's header begins with it.
     entry: &'static str,
+    /// The page that it stands on.
+    page: &'static str,
     /// The file that has it.
     path: &'static str,
     /// The names in that file.
     names: for<'a> fn(&Source<'a>) -> BTreeSet<&'a str>,
 }
 
+const README: &str = "README.md";
+
+/// What `kinetail reference --markdown` prints.
+const REFERENCE: &str = "etc/agent.json.md";
+
 const LISTS: [List; 7] = [
-    List { entry: "Metric", path: "agent/src/metrics.rs", names: metrics },
-    List { entry: "Key", path: "agent/src/config/keys.rs", names: keys },
-    List { entry: "Exit code", path: "agent/src/exit.rs", names: numbers_of_arms },
-    List { entry: "Reason", path: "agent/src/loss.rs", names: texts_of_arms },
-    List { entry: "CloudWatch metric", path: "lambda/src/metrics/mod.rs", names: cloud_metrics },
-    List { entry: "Variable", path: "lambda/src/settings.rs", names: variables },
-    List { entry: "Set aside as", path: "lambda/src/reason.rs", names: texts_of_arms },
+    List { entry: "Metric", page: README, path: "agent/src/metrics.rs", names: metrics },
+    List { entry: "Key", page: REFERENCE, path: "agent/src/config/keys.rs", names: keys },
+    List { entry: "Exit code", page: README, path: "agent/src/exit.rs", names: numbers_of_arms },
+    List { entry: "Reason", page: README, path: "agent/src/loss.rs", names: texts_of_arms },
+    List {
+        entry: "CloudWatch metric",
+        page: README,
+        path: "lambda/src/metrics/mod.rs",
+        names: cloud_metrics,
+    },
+    List { entry: "Variable", page: README, path: "lambda/src/settings.rs", names: variables },
+    List { entry: "Set aside as", page: README, path: "lambda/src/reason.rs", names: texts_of_arms },
 ];
 
 /// What a row of the table of keys begins with: the object that the key stands in.
 const HOLDERS: [&str; 3] = ["agent", "flow", "step"];
-
-/// What a row says of a key that the agent knows and does not follow.
-const WITHOUT_EFFECT: [&str; 4] = ["without", "not_yet", "refused", "impossible"];
 
 /// What is in one of the two places only.
 pub(crate) fn violations(tree: &Tree) -> Vec<String> {
     LISTS.iter().flat_map(|list| of_list(list, tree)).collect()
 }
 
-fn of_list(List { entry, path, names }: &List, tree: &Tree) -> Vec<String> {
+fn of_list(List { entry, page, path, names }: &List, tree: &Tree) -> Vec<String> {
     let sources = tree.sources(path);
     let in_code: BTreeSet<&str> = sources.iter().flat_map(names).collect();
-    let in_readme = table(tree.text("README.md").unwrap_or_default(), entry);
+    let on_page = table(tree.text(page).unwrap_or_default(), entry);
     let none = in_code.is_empty().then(|| format!("{path}: no {} was found", entry.to_lowercase()));
-    let unlisted =
-        in_code.difference(&in_readme).map(|name| format!("README.md: {entry} `{name}` has no row"));
+    let unlisted = in_code.difference(&on_page).map(|name| format!("{page}: {entry} `{name}` has no row"));
     let invented =
-        in_readme.difference(&in_code).map(|name| format!("README.md: {entry} `{name}` is not in {path}"));
+        on_page.difference(&in_code).map(|name| format!("{page}: {entry} `{name}` is not in {path}"));
     none.into_iter().chain(unlisted).chain(invented).collect()
 }
 
 /// The names in the first cells of the tables whose header begins with `entry`; labels in braces are not part of a name.
-fn table<'a>(readme: &'a str, entry: &str) -> BTreeSet<&'a str> {
+fn table<'a>(page: &'a str, entry: &str) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
     let mut is_inside = false;
     let mut was_row = false;
-    for line in readme.lines() {
+    for line in page.lines() {
         let first_cell = line.trim().strip_prefix('|').and_then(|row| row.split('|').next()).map(str::trim);
         let Some(cell) = first_cell else {
             was_row = false;
@@ -111,23 +119,16 @@ fn texts<'a>(source: &Source<'a>) -> impl Iterator<Item = &'a str> {
     source.tokens().iter().filter(|token| token.kind == Kind::Text).map(|token| token.text)
 }
 
-/// The keys that have an effect: calls of a holder's name with the key, none of [`WITHOUT_EFFECT`] behind them.
+/// The keys: calls of a holder's name with the key.
 fn keys<'a>(source: &Source<'a>) -> BTreeSet<&'a str> {
-    let tokens = source.tokens();
-    let row = |at: &usize| match tokens.get(*at..*at + 3) {
-        Some([holder, open, key]) => {
-            HOLDERS.contains(&holder.text) && open.text == "(" && key.kind == Kind::Text
+    let rows = source.tokens().windows(3).filter_map(|tokens| match tokens {
+        [holder, open, key] => {
+            let is_row = HOLDERS.contains(&holder.text) && open.text == "(" && key.kind == Kind::Text;
+            is_row.then_some(key.text)
         }
-        _ => false,
-    };
-    let starts: Vec<usize> = (0..tokens.len()).filter(row).collect();
-    let ends = starts.iter().skip(1).copied().chain([tokens.len()]);
-    let rows = starts.iter().zip(ends).filter_map(|(start, end)| tokens.get(*start..end));
-    let has_effect = |row: &&[Token<'a>]| {
-        !row.windows(2)
-            .any(|pair| matches!(pair, [dot, word] if dot.text == "." && WITHOUT_EFFECT.contains(&word.text)))
-    };
-    rows.filter(has_effect).filter_map(|row| row.get(2)).map(|key| key.text).collect()
+        _ => None,
+    });
+    rows.collect()
 }
 
 /// The numbers behind `=>`.
@@ -155,14 +156,10 @@ mod tests {
     use super::*;
     use crate::tree::fixture;
 
-    const README: &str = "\
+    const PAGE: &str = "\
 | Metric | Meaning |
 |---|---|
 | `kinetail_lines_dropped_total{reason}` | Lines left behind, see `loss`. |
-
-| Key | Default |
-|---|---|
-| `flows`, `name` | |
 
 | Exit code | |
 |---|---|
@@ -185,6 +182,12 @@ mod tests {
 | `not-json` | |
 ";
 
+    const KEYS: &str = "\
+| Key | Default |
+|---|---|
+| `flows`, `name`, `proxy` | |
+";
+
     const CODE: [(&str, &str); 7] = [
         ("agent/src/metrics.rs", "const A: &str = \"kinetail_lines_dropped_total\";"),
         (
@@ -204,7 +207,7 @@ mod tests {
     /// What is found when `text` stands at `path` in a tree that is otherwise in order.
     #[track_caller]
     fn check(path: &str, text: &str, expected: &[&str]) {
-        let mut files = vec![("README.md", README)];
+        let mut files = vec![(README, PAGE), (REFERENCE, KEYS)];
         files.extend(CODE);
         files.push((path, text));
         assert_eq!(violations(&fixture(&files)), expected);
@@ -231,10 +234,10 @@ mod tests {
     fn keys_are_the_same_in_both_places() {
         check(
             "agent/src/config/keys.rs",
-            "[agent(\"flows\", Objects), flow(\"name\").not_yet(), flow(\"order\")]",
+            "[agent(\"flows\", Objects), agent(\"proxy\").refused(\"\"), flow(\"order\").not_yet()]",
             &[
-                "README.md: Key `order` has no row",
-                "README.md: Key `name` is not in agent/src/config/keys.rs",
+                "etc/agent.json.md: Key `order` has no row",
+                "etc/agent.json.md: Key `name` is not in agent/src/config/keys.rs",
             ],
         );
     }

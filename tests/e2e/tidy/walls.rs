@@ -18,8 +18,10 @@ const WALLS: [Wall; 4] = [
     Wall {
         what: "the crates of the AWS SDK",
         inside: &[
+            "agent/src/source/ec2",
             "agent/src/send/aws",
             "agent/src/send/kinesis",
+            "agent/src/report/cloudwatch/publisher",
             "lambda/src/fault",
             "lambda/src/s3",
             "lambda/src/output",
@@ -33,6 +35,7 @@ const WALLS: [Wall; 4] = [
         inside: &[
             "agent/src/config/raw",
             "agent/src/checkpoint/format",
+            "agent/src/quarantine/format",
             "agent/src/control/message",
             "agent/src/control/view",
             "lambda/src/event",
@@ -139,7 +142,9 @@ mod tests {
         check(
             "agent/src/send/mod.rs",
             "\nfn f(client: aws_sdk_kinesis::Client) {}",
-            &["agent/src/send/mod.rs:2: the crates of the AWS SDK belong to send/aws and send/kinesis"],
+            &[
+                "agent/src/send/mod.rs:2: the crates of the AWS SDK belong to source/ec2 and send/aws and send/kinesis and report/cloudwatch/publisher",
+            ],
         );
         check("lambda/src/aside.rs", "use aws_smithy_types::DateTime;", &[]);
         check("agent/src/config/raw.rs", "struct Raw { aws_access_key_id: Option<String> }", &[]);
@@ -152,7 +157,7 @@ mod tests {
             "agent/src/position.rs",
             "#[derive(Clone, serde::Serialize)]\nstruct A;",
             &[
-                "agent/src/position.rs:1: serde derives belong to config/raw and checkpoint/format and control/message and control/view",
+                "agent/src/position.rs:1: serde derives belong to config/raw and checkpoint/format and quarantine/format and control/message and control/view",
             ],
         );
         check("agent/src/position.rs", "#[derive(Clone)] struct A; impl Serialize for A {}", &[]);

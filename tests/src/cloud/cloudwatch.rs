@@ -36,6 +36,8 @@ const OPERATION: &str = "/service/GraniteServiceVersion20100801/operation/PutMet
 pub enum Fault {
     /// It is refused as one too many, and nothing of it is kept.
     Throttle,
+    /// It is refused as one that the caller may not make.
+    Deny,
     /// It is answered with status 500, and nothing of it is kept.
     InternalError,
     /// It is kept and answered with status 500: to the client its outcome is unknown.
@@ -166,6 +168,7 @@ async fn put_metric_data(
     let fault = lock(&shared.faults).pop_front();
     match fault {
         Some(Fault::Throttle) => return refused(400, "Throttling", "Rate exceeded"),
+        Some(Fault::Deny) => return refused(403, "AccessDenied", "User is not authorized"),
         Some(Fault::InternalError) => return internal_error(),
         Some(Fault::InternalErrorAfter) | None => {}
     }
@@ -179,7 +182,7 @@ async fn put_metric_data(
     }
     match fault {
         Some(Fault::InternalErrorAfter) => internal_error(),
-        Some(Fault::Throttle | Fault::InternalError) | None => answer(200, vec![]),
+        Some(Fault::Throttle | Fault::Deny | Fault::InternalError) | None => answer(200, vec![]),
     }
 }
 

@@ -61,6 +61,12 @@ impl Request {
         Ok(())
     }
 
+    /// Whether one of its payloads has this in it.
+    pub(super) fn holds(&self, word: &str) -> bool {
+        let has = |data: &[u8]| data.windows(word.len()).any(|window| window == word.as_bytes());
+        self.entries.iter().any(|entry| has(&entry.data))
+    }
+
     /// Notes that the agent has been told what was taken and what was not.
     pub(super) fn answer(&mut self) {
         self.answered = Some(SystemTime::now());

@@ -39,6 +39,12 @@ pub enum Mode {
         /// 0 to 100.
         percent: u8,
     },
+    /// A `PutRecords` with this in a payload is answered with status 400, as what the service never takes, and not
+    /// forwarded; others are forwarded and answered.
+    Invalid {
+        /// What is not taken.
+        word: &'static str,
+    },
     /// The endpoint takes it; the answer is held until the mode is neither this nor [`Mode::Hold`].
     HoldAnswers,
     /// It is neither forwarded nor answered until the mode changes; forgotten if the client goes before that.

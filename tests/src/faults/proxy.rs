@@ -104,8 +104,14 @@ async fn exchange(
             shared.note(place, Request::answer);
             return Ok(Next::Request);
         }
+        Mode::Invalid { word } if shared.note(place, |request| request.holds(word)) => {
+            let body = json!({ "__type": "ValidationException", "message": "the proxy was told so" });
+            Message::answer("400 Bad Request", body.to_string().into_bytes()).write(client).await?;
+            shared.note(place, Request::answer);
+            return Ok(Next::Request);
+        }
         Mode::Refuse { percent } => percent,
-        Mode::Pass | Mode::ResetAfter | Mode::HoldAnswers | Mode::Hold => 0,
+        Mode::Pass | Mode::Invalid { .. } | Mode::ResetAfter | Mode::HoldAnswers | Mode::Hold => 0,
     };
 
     let forwarded: Vec<bool> = (0..entries).map(|_| fastrand::u8(..100) >= percent).collect();

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::{absolute, configured, failed, files_of, saved};
-use crate::cli::arguments::Explain;
+use crate::cli::checkpoint::words::Explain;
 use crate::cli::tell;
 use crate::config::Config;
 use crate::control::{Answer, AskError, Explained, File, Kin, Look, Request, ask};
@@ -24,7 +24,7 @@ pub(super) fn run(args: &Explain, out: &mut dyn Write, err: &mut dyn Write) -> i
             tell(err, format_args!("kinetail: {reason}"));
             return Ok(Exit::Failed);
         }
-        Ok(Answer::Status(_) | Answer::Amended { .. }) => {
+        Ok(Answer::Status(_) | Answer::Amended { .. } | Answer::Replayed(_) | Answer::Cleared { .. }) => {
             tell(err, "kinetail: the agent answered something else");
             return Ok(Exit::Failed);
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{absolute, amend, configured};
-use crate::cli::arguments::Forget;
+use crate::cli::checkpoint::words::Forget;
 use crate::control::Request;
 use crate::exit::Exit;
 use crate::source::{self, System};

@@ -7,13 +7,15 @@ mod explain;
 mod forget;
 mod set;
 mod show;
+pub(super) mod words;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::chain::Chain;
 use crate::checkpoint::{Found, State, Store, StoreError, load};
-use crate::cli::arguments::{Checkpoint, Configuration};
+use crate::cli::arguments::Configuration;
+use crate::cli::checkpoint::words::Checkpoint;
 use crate::cli::{handback, sources, takeover, tell};
 use crate::config::{self, Config, Flow};
 use crate::control::{Amendment, Answer, AskError, Outcome, Request, ask};
@@ -89,7 +91,7 @@ fn amend(
             tell(err, format_args!("kinetail: {reason}"));
             Err(Exit::Failed)
         }
-        Ok(Answer::Status(_) | Answer::Explained { .. }) => {
+        Ok(Answer::Status(_) | Answer::Explained { .. } | Answer::Replayed(_) | Answer::Cleared { .. }) => {
             tell(err, "kinetail: the agent answered something else");
             Err(Exit::Failed)
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{absolute, amend, configured};
-use crate::cli::arguments::Set;
+use crate::cli::checkpoint::words::Set;
 use crate::control::Request;
 use crate::exit::Exit;
 use crate::source::{self, System};

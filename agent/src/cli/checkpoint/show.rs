@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{configured, saved};
 use crate::checkpoint::State;
-use crate::cli::arguments::Show;
+use crate::cli::checkpoint::words::Show;
 use crate::cli::tell;
 use crate::exit::Exit;
 use crate::position::Generation;

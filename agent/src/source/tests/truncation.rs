@@ -46,6 +46,17 @@ fn what_was_known_and_not_read_is_counted_when_it_is_cut_away() {
 }
 
 #[test]
+fn what_was_emptied_before_its_first_line_was_read_is_counted_though_nobody_looked() {
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", &lines(0, 3))]);
+    stage.look();
+    stage.rewrite("log", &lines(3, 1));
+    stage.read(1);
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(3, 1));
+    assert_eq!(stage.counted(Metric::BytesLost), 60);
+}
+
+#[test]
 fn what_is_cut_away_behind_the_position_is_counted() {
     let act = |stage: &mut Stage| {
         stage.truncate("log", 1900);

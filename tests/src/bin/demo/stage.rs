@@ -92,7 +92,7 @@ impl Stage {
         let ended = self.ended.get();
         self.ended.set(Ended {
             acked: ended.acked + metrics.sum("kinetail_records_acked_total")?,
-            dropped: ended.dropped + metrics.sum("kinetail_lines_dropped_total")?,
+            dropped: ended.dropped + metrics.left_behind()?,
             cpu,
         });
         // They are entered; until the next run publishes its own there are none.
@@ -139,7 +139,7 @@ impl Stage {
         if let Some(metrics) = self.host.metrics()? {
             data.read += metrics.sum("kinetail_lines_read_total")?;
             data.acked += metrics.sum("kinetail_records_acked_total")?;
-            data.dropped += metrics.sum("kinetail_lines_dropped_total")?;
+            data.dropped += metrics.left_behind()?;
             data.unacked = metrics.sum("kinetail_unacked_records")?;
             data.lag_bytes = metrics.sum("kinetail_lag_bytes")?;
             data.oldest = seconds(metrics.number("kinetail_oldest_undelivered_seconds")?);

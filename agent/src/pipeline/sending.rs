@@ -1,0 +1,118 @@
+//! One flow's task on the network's thread: parcels to the stream, several calls at once.
+//!
+//! It tells in order, of each flow, what is on its way and what became of it, to the one task that writes that down.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+
+use super::keeping::Message;
+use super::on_the_way::OnTheWay;
+use super::reader::Parcel;
+use super::replay::{self, Replay, Verdict};
+use crate::batch::Batch;
+use crate::budget::Charge;
+use crate::checkpoint::Note;
+use crate::metrics::Metrics;
+use crate::send::{Delivered, Refused, Sender, Stream};
+use crate::source::Change;
+
+/// Calls of one flow on their way at once: enough to fill a line with 100 ms to the service, few enough that little
+/// is repeated after a crash.
+pub(super) const REQUESTS_IN_FLIGHT: usize = 4;
+
+/// Brings a flow's parcels to its stream.
+#[derive(Debug)]
+pub(super) struct Sending<S> {
+    /// What the flow is called in messages.
+    pub(super) index: usize,
+    pub(super) sender: Sender<S>,
+    pub(super) on_the_way: Arc<OnTheWay>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) messages: mpsc::Sender<(usize, Message)>,
+}
+
+/// Where a batch is from. What it holds of the memory is given back when this is dropped.
+#[derive(Debug)]
+enum Origin {
+    Files { _charge: Option<Charge> },
+    Quarantine { numbers: Vec<u64>, answer: oneshot::Sender<Verdict>, _charge: Charge },
+}
+
+impl<S: Stream> Sending<S> {
+    /// Sends until the reader's end is closed and everything is settled.
+    pub(super) async fn run(self, mut parcels: mpsc::Receiver<Parcel>) {
+        let deliver =
+            async |batch: Batch, origin: Origin| (batch.opened(), self.sender.deliver(batch).await, origin);
+        let mut delivering = FuturesUnordered::new();
+        let mut open = true;
+        while open || !delivering.is_empty() {
+            // Receiving loses nothing when the other arm wins, and neither does asking which delivery is done.
+            tokio::select! {
+                parcel = parcels.recv(), if open && delivering.len() < REQUESTS_IN_FLIGHT => match parcel {
+                    Some(Parcel::Batch(batch, charge)) => {
+                        self.note(Note::Opened(batch.shares().to_vec())).await;
+                        delivering.push(deliver(batch, Origin::Files { _charge: charge }));
+                    }
+                    Some(Parcel::Dropped(dropped)) => self.note(Note::Dropped(dropped)).await,
+                    Some(Parcel::Strays(gathered)) => self.tell(Message::Strays(gathered)).await,
+                    Some(Parcel::Replay(Replay { batch, numbers, answer, charge })) => {
+                        delivering.push(deliver(batch, Origin::Quarantine { numbers, answer, _charge: charge }));
+                    }
+                    Some(Parcel::Change(change)) => {
+                        if let Some(note) = note(change) {
+                            self.note(note).await;
+                        }
+                    }
+                    None => open = false,
+                },
+                Some((opened, delivered, origin)) = delivering.next(), if !delivering.is_empty() => {
+                    self.on_the_way.remove(opened);
+                    self.settle(delivered, origin).await;
+                }
+            }
+        }
+    }
+
+    /// Tells what became of a batch.
+    async fn settle(&self, Delivered { acked, refused }: Delivered, origin: Origin) {
+        match origin {
+            Origin::Files { .. } => {
+                if !refused.is_empty() {
+                    self.tell(Message::Refused(refused)).await;
+                }
+                self.note(Note::Acked(acked)).await;
+            }
+            Origin::Quarantine { numbers, answer, .. } => {
+                let is_refused =
+                    |index: usize| refused.iter().any(|refused: &Refused| refused.index == index);
+                let (mut taken, mut back) = (Vec::new(), Vec::new());
+                for (index, number) in numbers.into_iter().enumerate() {
+                    if is_refused(index) { &mut back } else { &mut taken }.push(number);
+                }
+                replay::end(&self.metrics, taken.len() as u64, back.len() as u64);
+                self.tell(Message::Replayed { taken, back, answer }).await;
+            }
+        }
+    }
+
+    async fn tell(&self, message: Message) {
+        // The one who is told ends after all senders; if it did not, there is nobody left to tell.
+        self.messages.send((self.index, message)).await.unwrap_or_default();
+    }
+
+    async fn note(&self, note: Note) {
+        self.tell(Message::Note(note)).await;
+    }
+}
+
+/// What the checkpoint is told of a change. Bytes that were skipped are part of a batch's share.
+pub(super) fn note(change: Change) -> Option<Note> {
+    match change {
+        Change::Known(generation) => Some(Note::Known(generation)),
+        Change::Ended(file) => Some(Note::Ended(file)),
+        Change::Skipped(_) => None,
+    }
+}

@@ -225,9 +225,14 @@ class Templates(unittest.TestCase):
             else:
                 aggregate |= tells
             self.check_role(resources, "Aggregate", aggregate)
-            self.assertEqual(
-                self.statements(resources["InstanceRole"]), {"kinesis:PutRecords": given}
-            )
+            agent = {
+                "kinesis:PutRecords": given,
+                "cloudwatch:PutMetricData": (
+                    {"*"},
+                    {"StringEquals": {"cloudwatch:namespace": "AWSKinesisAgent"}},
+                ),
+            }
+            self.assertEqual(self.statements(resources["InstanceRole"]), agent)
 
     def check_role(self, resources, function, expected):
         """The role of a function grants what is expected, and its own log."""

@@ -3,12 +3,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use super::joint::Joint;
 use crate::chain::Chain;
-use crate::checkpoint::Store;
+use crate::checkpoint::{Store, StoreError};
 use crate::metrics::{Metric, Metrics, sum};
 use crate::report::java::{Counts, Detail, Loudness};
 use crate::report::{catching_up, prometheus};
@@ -27,13 +28,19 @@ pub(super) struct Reporter<'a> {
     detail: Detail,
     started: Instant,
     published: String,
+    /// What is being written. Kept while it is waited for: who gives up the wait and publishes again must not write
+    /// beside it.
+    publishing: Option<JoinHandle<Published>>,
     failing: bool,
 }
+
+/// What became of a text for the monitoring.
+type Published = (Result<(), StoreError>, String);
 
 impl<'a> Reporter<'a> {
     pub(super) fn new(flows: &'a [Joint], store: Arc<Store>, detail: Detail) -> Reporter<'a> {
         let started = Instant::now();
-        Reporter { flows, store, detail, started, published: String::new(), failing: false }
+        Reporter { flows, store, detail, started, published: String::new(), publishing: None, failing: false }
     }
 
     /// Tells at intervals, for as long as it is polled.
@@ -98,21 +105,31 @@ impl<'a> Reporter<'a> {
             let (read, behind) = (metrics.get(Metric::BytesRead), metrics.get(Metric::LagBytes));
             samples.lock().unwrap_or_else(PoisonError::into_inner).note(now, read, behind);
         }
+        self.settle().await;
         let metrics: Vec<&Metrics> = self.flows.iter().map(|flow| flow.metrics.as_ref()).collect();
         let text = prometheus(&sum(&metrics));
         if text != self.published {
             let store = Arc::clone(&self.store);
             let publishing = tokio::task::spawn_blocking(move || (store.publish(FILE, &text), text));
-            match publishing.await {
-                Ok((Ok(()), text)) => (self.published, self.failing) = (text, false),
-                Ok((Err(error), _)) => {
-                    if !std::mem::replace(&mut self.failing, true) {
-                        warn!(error = %Chain(&error), "could not write the metrics; will try again");
-                    }
+            self.publishing = Some(publishing);
+            self.settle().await;
+        }
+    }
+
+    /// Waits for what is being written.
+    async fn settle(&mut self) {
+        let Some(publishing) = &mut self.publishing else { return };
+        let published = publishing.await;
+        self.publishing = None;
+        match published {
+            Ok((Ok(()), text)) => (self.published, self.failing) = (text, false),
+            Ok((Err(error), _)) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    warn!(error = %Chain(&error), "could not write the metrics; will try again");
                 }
-                // A panic in it has ended the process already.
-                Err(_) => {}
             }
+            // A panic in it has ended the process already.
+            Err(_) => {}
         }
     }
 }

@@ -9,6 +9,10 @@ use std::io::Write;
 
 use super::Record;
 
+/// A number with more digits is too large for whoever holds numbers in 64 bits, and refuses the whole record for it: it is
+/// written as a text.
+const NUMBER_DIGITS: usize = 300;
+
 /// The name of a field as it stands in the object: quoted, with its colon.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key<'n>(pub(super) &'n str);
@@ -125,6 +129,9 @@ impl<'b> Object<'b> {
         };
         let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
         self.field(key, |buffer| match digits.get(zeros..) {
+            Some(digits) if digits.len() > NUMBER_DIGITS => {
+                [b"\"", minus, digits, b"\""].into_iter().for_each(|part| buffer.extend_from_slice(part));
+            }
             Some(fraction @ [b'.', ..]) => {
                 buffer.extend_from_slice(minus);
                 buffer.push(b'0');

@@ -134,7 +134,10 @@ impl<'a> Walk<'a, '_> {
         match scalar {
             b"-" => self.buffer.extend_from_slice(b"null"),
             b"true" | b"false" | b"null" => self.buffer.extend_from_slice(scalar),
-            number if is_number(number) => self.buffer.extend_from_slice(number),
+            number if is_number(number) && is_finite(number) => self.buffer.extend_from_slice(number),
+            number if is_number(number) => {
+                [b"\"", number, b"\""].into_iter().for_each(|part| self.buffer.extend_from_slice(part));
+            }
             _ => return Err(self.missing(VALUE)),
         }
         self.at += len;
@@ -264,6 +267,14 @@ fn is_number(text: &[u8]) -> bool {
     whole > 0 && !has_extra_zero && fraction > 0 && power > 0 && rest.is_empty()
 }
 
+/// Whether a number fits into the 64 bits of those who will read it: who finds it too large refuses the whole record.
+fn is_finite(number: &[u8]) -> bool {
+    // Only a power makes a short number large.
+    let is_small = number.len() < 300 && !number.iter().any(|byte| matches!(byte, b'e' | b'E'));
+    is_small
+        || str::from_utf8(number).is_ok_and(|text| text.parse::<f64>().is_ok_and(|number| number.is_finite()))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -318,6 +329,13 @@ mod tests {
         check(r#"{"b":-,"s":200}"#, r#"{"b":null,"s":200}"#);
         check(r#"{"u":"""","b":""}"#, r#"{"u":"","b":""}"#);
         check("{\"u\":\"a\tb\"}", r#"{"u":"a\tb"}"#);
+    }
+
+    #[test]
+    fn a_number_that_others_find_too_large_is_a_text() {
+        check(r#"{"a":1e308,"b":1e309,"c":-2E+999}"#, r#"{"a":1e308,"b":"1e309","c":"-2E+999"}"#);
+        let large = "9".repeat(400);
+        check(&format!(r#"{{"a":{large}}}"#), &format!(r#"{{"a":"{large}"}}"#));
     }
 
     #[test]

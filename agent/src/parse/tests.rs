@@ -196,6 +196,18 @@ fn one_newline_is_no_part_of_the_line() {
 }
 
 #[test]
+fn a_number_that_others_find_too_large_is_a_text() {
+    for (digits, written) in
+        [("9".repeat(300), "9".repeat(300)), ("9".repeat(301), format!("\"{}\"", "9".repeat(301)))]
+    {
+        let line = format!("{BEFORE_REQUEST}\"-\" 200 {digits}");
+        let (record, _) = parse(&apache(Format::Common, JsonTypes::Native), line.as_bytes()).unwrap();
+        assert!(String::from_utf8(record.clone()).unwrap().ends_with(&format!("\"bytes\":{written}}}\n")));
+        serde_json::from_slice::<serde_json::Value>(&record).unwrap();
+    }
+}
+
+#[test]
 fn a_number_that_no_integer_type_holds_keeps_its_digits() {
     let line = format!("{BEFORE_REQUEST}\"-\" -007 +00340282366920938463463374607431768211456");
     let (record, _) = parse(&apache(Format::Common, JsonTypes::Native), line.as_bytes()).unwrap();

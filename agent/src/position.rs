@@ -178,6 +178,11 @@ pub struct Generation {
     pub leaving: bool,
     /// Where its footer begins, once that is found: from there on it has no records.
     pub footer: Option<Offset>,
+    /// The checksum of its very first bytes, which are left where it is cut in the middle of its head; of no bytes if an
+    /// agent knew it that did not note them.
+    pub first: Head,
+    /// Whether it is a copy beside its original, which gives the lines up to this position.
+    pub beside: bool,
     /// Where it was last seen.
     pub path: PathBuf,
     /// Everything before this needs no reading any more.
@@ -186,6 +191,8 @@ pub struct Generation {
     pub size: u64,
     /// Its time of modification then, in milliseconds since the epoch.
     pub modified: i64,
+    /// When it was made, in nanoseconds since the epoch; 0 where its file system or an agent that knew it does not say.
+    pub born: u64,
 }
 
 impl Generation {

@@ -2,9 +2,12 @@
 //!
 //! One line of header, `kinetail checkpoint v1 generation=7 crc=0123abcd`, then the positions as JSON, which an
 //! operator can read. The CRC-32 covers the JSON. A newer version than ours is refused, never rewritten; of the same
-//! version, unknown fields are ignored and all known ones must be there but for two. The mark: where an agent wrote
+//! version, unknown fields are ignored and all known ones must be there but for these. The mark: where an agent wrote
 //! the state that had no marks, each file gets one at the start, and repeats of its earlier lines say another place. The
 //! footer: only a file that has one says so; to an agent that does not know of footers what stands behind it are lines.
+//! The first bytes: where they are missing, a file that was cut in its head is read again and that is not counted. That
+//! it is a copy beside its original: an agent that does not know of this reads it on from its position, as any file. When
+//! it was made: where that is missing, its rotations are told by their times of modification.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -138,6 +141,18 @@ struct RawFile {
     leaving: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     footer: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<RawFirst>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    beside: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    born_nanos: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawFirst {
+    crc: u32,
+    bytes: u16,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -146,6 +161,11 @@ struct RawMark {
     turn: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     first: Option<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl RawFile {
@@ -166,6 +186,9 @@ impl RawFile {
             mark: file.mark.map(|Mark { place, turn, first }| RawMark { place, turn, first }),
             leaving: file.leaving,
             footer: file.footer.map(Offset::to_raw),
+            first: (file.first.len > 0).then_some(RawFirst { crc: file.first.crc, bytes: file.first.len }),
+            beside: file.beside,
+            born_nanos: file.born,
         }
     }
 
@@ -184,6 +207,8 @@ impl RawFile {
             mark: self.mark.map(|RawMark { place, turn, first }| Mark { place, turn, first }),
             leaving: self.leaving,
             footer: self.footer.map(Offset::from_raw),
+            first: self.first.map_or(Head::default(), |RawFirst { crc, bytes }| Head { crc, len: bytes }),
+            beside: self.beside,
             path,
             position: Position {
                 offset: Offset::from_raw(self.offset),
@@ -191,6 +216,7 @@ impl RawFile {
             },
             size: self.size,
             modified: self.modified_millis,
+            born: self.born_nanos,
         }
     }
 }
@@ -208,6 +234,7 @@ mod tests {
             lens in (0u16..=1024, 0u8..=64),
             mark in any::<Option<(u64, u32, Option<u32>)>>(),
             footer in any::<Option<u64>>(),
+            first in any::<Option<(u32, u8)>>(),
         ) -> Generation {
             let (device, inode, head, offset, tail, size, modified) = numbers;
             Generation {
@@ -216,10 +243,13 @@ mod tests {
                 mark: mark.map(|(place, turn, first)| Mark { place, turn, first }),
                 leaving: size.is_multiple_of(2),
                 footer: footer.map(Offset::from_raw),
+                first: first.map_or(Head::default(), |(crc, len)| Head { crc, len: 1 + u16::from(len) }),
+                beside: modified.is_negative(),
                 path: PathBuf::from(std::ffi::OsString::from_vec(path)),
                 position: Position { offset: Offset::from_raw(offset), tail: Tail { crc: tail, len: lens.1 } },
                 size,
                 modified,
+                born: offset / 2,
             }
         }
     }

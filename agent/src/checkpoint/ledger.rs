@@ -137,10 +137,13 @@ mod tests {
             mark: None,
             leaving: false,
             footer: None,
+            first: Head::default(),
+            beside: false,
             path: PathBuf::from("/log"),
             position: position(offset),
             size: 0,
             modified: 0,
+            born: 0,
         }
     }
 

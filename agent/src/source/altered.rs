@@ -11,7 +11,8 @@ use tracing::{error, info, warn};
 use super::evidence;
 use super::files::Files;
 use super::identity::{Change as Altered, Verdict};
-use super::search;
+use super::search::{self, Copy};
+use super::table::Begun;
 use crate::metrics::Metric;
 use crate::position::{FileId, Generation, Offset, Position};
 
@@ -20,6 +21,9 @@ impl Files {
     /// then begins the file anew; gives the files that may have bytes to read.
     pub(crate) fn replace(&mut self, id: FileId, now: Instant) -> Vec<FileId> {
         let Some(tailed) = self.table.get(id) else { return Vec::new() };
+        if tailed.begun == Begun::AsCopy {
+            return self.reconsider(id, now);
+        }
         let known = tailed.generation(id);
         let compared = tailed.file.content().and_then(|content| search::compare(&content, &known));
         let altered = match compared {
@@ -40,13 +44,13 @@ impl Files {
     pub(super) fn rescue(&mut self, known: &Generation, altered: Altered, now: Instant) -> Option<FileId> {
         let offset = known.position.offset.to_raw();
         let reach = self.settings.pattern.literal_prefix();
-        match search::find_copy(&*self.disk, known, reach, &self.table) {
-            Ok(Some((path, copy))) => {
+        match search::find_copy(&*self.disk, known, reach, &self.table, &self.recent) {
+            Ok(Some(Copy { path, opened, position })) => {
                 self.metrics.add(Metric::FilesTruncated, 1);
                 info!(file = %path.display(), from = %known.path.display(), offset,
                       "file was copied and truncated; reads the rest from its copy");
-                self.tell_cut(&path, known.size, copy.stat.size);
-                let copy = self.admit(&path, copy, known.position, known.mark, now);
+                self.tell_cut(&path, known.size, opened.stat.size.max(offset));
+                let copy = self.admit(&path, opened, position, known.mark, now);
                 self.table.set_footer(copy, known.footer);
                 let in_reach = self.settings.pattern.matches(&path);
                 self.table.edit(copy, |tailed| tailed.in_reach = in_reach);
@@ -75,9 +79,7 @@ impl Files {
         self.table.forget(id);
         let anew = anew.inspect_err(|error| self.refuse(&known.path, error)).ok()?;
         // Where it was cut in the middle, it begins with bytes that were read; how many, nothing tells.
-        let was_cut =
-            first.len > 0 && evidence::read_head(&*anew.file, first.len.into()).is_ok_and(|now| now == first);
-        if was_cut && known.position.offset != Offset::START {
+        if evidence::begins_with(&*anew.file, first) && known.position.offset != Offset::START {
             self.metrics.add(Metric::FilesReread, 1);
         }
         let anew = self.admit(&known.path, anew, Position::default(), None, now);

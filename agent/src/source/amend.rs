@@ -16,7 +16,7 @@ use super::evidence::{self, Opened};
 use super::files::Files;
 use super::identity::{Inode, Original, Verdict, judge};
 use super::pattern::{Pattern, is_compressed};
-use crate::position::{FileId, Generation, Mark, Offset, Position};
+use crate::position::{FileId, Generation, Mark, Offset, Position, Tail};
 
 /// How far around a refused offset line ends are looked for.
 const NEARBY: usize = 1024 * 1024;
@@ -339,8 +339,11 @@ fn generation(path: &Path, opened: &Opened, position: Position) -> Generation {
         position,
         size: opened.stat.size,
         modified: opened.stat.modified,
+        born: opened.stat.born,
         leaving: false,
         footer: None,
+        first: evidence::read_head(&*opened.file, Tail::BYTES).unwrap_or_default(),
+        beside: false,
     }
 }
 

@@ -31,8 +31,8 @@ pub(super) struct Resumed<'a> {
 struct Last<'a> {
     path: &'a Path,
     modified: i64,
-    /// When it was made, if it is open and its file system says so.
-    born: Option<u128>,
+    /// When it was made; 0 where nothing says so.
+    born: u64,
 }
 
 /// A file beside a rotated one, of the same log.
@@ -62,7 +62,7 @@ impl Files {
         let mut met = Met::default();
         for (_, Resumed { known, at }) in newest.into_values() {
             let is_it = |sibling: &Sibling| Some(&sibling.path) == at.as_ref();
-            let last = Last { path: &known.path, modified: known.modified, born: None };
+            let last = Last { path: &known.path, modified: known.modified, born: known.born };
             let since = self.rotations_since(last, is_it, &mut met.logs);
             self.take_up(since, &mut met, now);
         }
@@ -81,8 +81,7 @@ impl Files {
         let Some(tailed) = self.table.get(id) else { return };
         let (device, inode) = (tailed.identity.device, tailed.identity.inode);
         let is_it = |sibling: &Sibling| (sibling.stat.device, sibling.stat.inode) == (device, inode);
-        let born = tailed.file.stat().ok().map(|stat| stat.born).filter(|&born| born > 0);
-        let last = Last { path: &tailed.path, modified: tailed.modified, born };
+        let last = Last { path: &tailed.path, modified: tailed.modified, born: tailed.born };
         let since = self.rotations_since(last, is_it, &mut met.logs);
         self.take_up(since, met, now);
     }
@@ -115,22 +114,20 @@ impl Files {
     /// Whether a file was begun after the `last` one. One that is older may still be written to, or be compressed.
     fn is_later(&self, sibling: &Sibling, last: &Last<'_>) -> bool {
         let stat = &sibling.stat;
-        match last.born {
-            // An archive is made when its file is long finished.
-            Some(born) if stat.born > 0 && !is_compressed(sibling.path.as_os_str()) => stat.born > born,
-            Some(_) | None => {
-                let born = i64::try_from(stat.born / 1_000_000).unwrap_or(i64::MAX);
-                // A server writes to the last one for a while after the next was made.
-                let grace = i64::try_from(self.settings.grace.as_millis()).unwrap_or(i64::MAX);
-                stat.modified > last.modified
-                    && (stat.born == 0 || born.saturating_add(grace) >= last.modified)
-            }
+        // An archive is made when its file is long finished. File systems count births in ticks of some milliseconds.
+        let is_told = last.born > 0 && stat.born > 0 && stat.born != last.born;
+        if is_told && !is_compressed(sibling.path.as_os_str()) {
+            return stat.born > last.born;
         }
+        let born = i64::try_from(stat.born / 1_000_000).unwrap_or(i64::MAX);
+        // A server writes to the last one for a while after the next was made.
+        let grace = i64::try_from(self.settings.grace.as_millis()).unwrap_or(i64::MAX);
+        stat.modified > last.modified && (stat.born == 0 || born.saturating_add(grace) >= last.modified)
     }
 
     fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) {
         for Sibling { path, stat, .. } in rotations {
-            if self.known(&stat).is_some() || self.is_sought(&path) {
+            if self.known(&stat).is_some() || self.is_sought(&path) || self.is_withheld(&path, &stat) {
                 continue;
             }
             let opened = match evidence::open(&*self.disk, &path, self.settings.pattern.literal_prefix()) {
@@ -290,9 +287,12 @@ fn unknown(path: PathBuf, stat: &Stat) -> Generation {
         mark: None,
         leaving: true,
         footer: None,
+        first: Head::default(),
+        beside: false,
         path,
         position: Position::default(),
         size: 0,
         modified: stat.modified,
+        born: stat.born,
     }
 }

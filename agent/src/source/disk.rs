@@ -84,7 +84,7 @@ pub struct Stat {
     /// The time of modification, in milliseconds since the epoch.
     pub modified: i64,
     /// When the inode was made, in nanoseconds since the epoch; 0 where the file system does not say.
-    pub born: u128,
+    pub born: u64,
     /// How many names lead to it.
     pub links: u64,
     /// The user it belongs to.
@@ -161,7 +161,7 @@ impl Stat {
             inode: metadata.ino(),
             size: metadata.size(),
             modified: metadata.mtime().saturating_mul(1000).saturating_add(metadata.mtime_nsec() / 1_000_000),
-            born: born.map_or(0, |since| since.as_nanos()),
+            born: born.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0)),
             links: metadata.nlink(),
             owner: metadata.uid(),
         }

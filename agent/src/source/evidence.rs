@@ -13,7 +13,7 @@ use super::identity::{Evidence, Inode, Original, Proof};
 use super::mark;
 use super::pattern::is_compressed;
 use crate::layout::newlines;
-use crate::position::{Head, Identity, Offset, Position, Tail};
+use crate::position::{Generation, Head, Identity, Offset, Position, Tail};
 
 /// Why a file that was found is not read.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,19 @@ pub(crate) fn open_regular(
     }
 }
 
+/// Whether what is at `path` has the inode of a known file. The device may have got another number at a reboot, and an
+/// inode that was used again has another birth.
+pub(crate) fn is_inode_of(known: &Generation, path: &Path, stat: &Stat) -> bool {
+    known.identity.inode == stat.inode
+        && (known.identity.device == stat.device || known.path == path)
+        && (known.born == 0 || stat.born == 0 || known.born == stat.born)
+}
+
+/// Whether `file` begins with the bytes that stay when one that began with `first` is cut.
+pub(crate) fn begins_with(file: &dyn Content, first: Head) -> bool {
+    first.len > 0 && read_head(file, first.len.into()).is_ok_and(|now| now == first)
+}
+
 /// What an open file, known by `identity`, looks like now.
 pub(crate) fn look_again(file: &Arc<dyn Content>, identity: &Identity) -> io::Result<Opened> {
     let (file, stat) = (Arc::clone(file), file.stat()?);
@@ -210,8 +223,7 @@ pub(crate) fn beside(
     };
     let head = match read_head(&*found.file, usize::from(known.len))? {
         head if head != known => Proof::Fails,
-        // Holes are all alike.
-        _ if known.is_whole() && known != Head::of(&[0; Head::BYTES]) => Proof::Whole,
+        _ if is_telling(known) => Proof::Whole,
         _ => Proof::Part,
     };
     let tail = match read_tail(&*found.file, position.offset)? {
@@ -221,6 +233,11 @@ pub(crate) fn beside(
     };
     let reaches = found.stat.size >= position.offset.to_raw();
     Ok(Evidence { inode, head, reaches, tail, begun: position.offset != Offset::START, original })
+}
+
+/// Whether a head tells a file from others: it is whole, and no hole, as these are all alike.
+pub(crate) fn is_telling(head: Head) -> bool {
+    head.is_whole() && head != Head::of(&[0; Head::BYTES])
 }
 
 /// Whether `file` still holds what is known of it: its head, and the bytes before `position`.
@@ -236,7 +253,7 @@ pub(crate) fn end_within(part: &dyn Content, size: u64, whole: &dyn Content) -> 
     let Some(tail) = read_tail(part, offset)? else { return Ok(None) };
     let head = read_head(part, Head::BYTES)?;
     let is_beginning =
-        head.is_whole() && read_head(whole, Head::BYTES)? == head && read_tail(whole, offset)? == Some(tail);
+        is_telling(head) && read_head(whole, Head::BYTES)? == head && read_tail(whole, offset)? == Some(tail);
     Ok(is_beginning.then_some(Position { offset, tail }))
 }
 

@@ -14,20 +14,21 @@ use tracing::{info, warn};
 
 use super::backlog;
 use super::backlog::Logs;
+use super::copies::Copies;
 use super::discover::{Found, Scope};
 use super::disk::{Disk, Stat};
 use super::evidence::{self, OpenError, Opened};
 use super::held::Door;
 use super::identity::Change as Altered;
 use super::index::Unread;
+use super::recent::Recent;
 use super::room::{self, Listings};
-use super::search::{self, Origin};
 use super::sought::{Decoding, Sought};
 use super::table::{Table, Tailed};
 use super::{Change, Settings};
 use crate::chain::Chain;
 use crate::metrics::{Metric, Metrics};
-use crate::position::{FileId, Position};
+use crate::position::{FileId, Generation};
 
 /// The files of one flow.
 #[derive(Debug)]
@@ -40,8 +41,12 @@ pub(crate) struct Files {
     pub(super) sought: Vec<Sought>,
     /// The one of them that is being decoded.
     pub(super) decoding: Option<Decoding>,
-    /// Copies that were left alone beside their originals.
-    beside: BTreeSet<PathBuf>,
+    /// Files of the last run that could not be opened yet.
+    pub(super) withheld: Vec<Generation>,
+    /// Copies that are left alone beside their originals.
+    pub(super) copies: Copies,
+    /// What was read last.
+    pub(super) recent: Recent,
     /// Names that could not be opened, so that each is told once.
     refused: BTreeSet<PathBuf>,
 }
@@ -55,13 +60,13 @@ pub(super) struct Met {
     /// What is there but could not be looked at.
     unseen: BTreeSet<PathBuf>,
     /// Files whose name was taken from them since the last look.
-    rotated: Vec<FileId>,
+    pub(super) rotated: Vec<FileId>,
     listings: Listings,
     pub(super) logs: Logs,
 }
 
 impl Met {
-    fn add(&mut self, files: impl IntoIterator<Item = FileId>) {
+    pub(super) fn add(&mut self, files: impl IntoIterator<Item = FileId>) {
         for id in files {
             self.files.insert(id);
             self.ready.push(id);
@@ -79,7 +84,9 @@ impl Files {
             table: Table::new(door),
             sought: Vec::new(),
             decoding: None,
-            beside: BTreeSet::new(),
+            withheld: Vec::new(),
+            copies: Copies::default(),
+            recent: Recent::default(),
             refused: BTreeSet::new(),
         }
     }
@@ -109,7 +116,7 @@ impl Files {
 
     /// What is not read yet.
     pub(super) fn unread(&self) -> Unread {
-        self.table.index().unread().plus(self.unread_sought())
+        self.table.index().unread().plus(self.unread_sought()).plus(self.unread_withheld())
     }
 
     /// Files that may be written to though nothing is heard of it.
@@ -123,10 +130,12 @@ impl Files {
         let suspects = self.table.within(&found.scope);
         // What is known comes first, so that a copy is held beside what its original is now.
         let mut met = Met::default();
+        self.try_withheld(found, &mut met, now);
         let mut unknown = Vec::new();
         for path in &found.files {
             match self.disk.stat(path) {
                 Ok(stat) if self.meet(path, &stat, &mut met, now).is_some() => {}
+                Ok(stat) if self.is_withheld(path, &stat) => {}
                 Ok(_) => unknown.push(path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -141,9 +150,10 @@ impl Files {
             !met.files.contains(id) && !self.path(*id).ancestors().any(|path| met.unseen.contains(path))
         });
         let lost: Vec<FileId> = lost.collect();
-        let beside = if lost.is_empty() { BTreeSet::new() } else { std::mem::take(&mut self.beside) };
+        let copies: Vec<PathBuf> =
+            if lost.is_empty() { Vec::new() } else { self.copies.paths().map(Path::to_owned).collect() };
         lost.into_iter().for_each(|id| self.lose(id, &found.scope, &mut met, now));
-        unknown.extend(&beside);
+        unknown.extend(&copies);
         for path in unknown {
             if let Some(opened) = self.open(path) {
                 self.identify(path, opened, &mut met, now);
@@ -161,7 +171,7 @@ impl Files {
                     || found.others.contains(path)
             };
             self.refused.retain(is_there);
-            self.beside.retain(is_there);
+            self.retain_copies(|path| is_there(&path.to_owned()));
         }
         met.ready
     }
@@ -171,7 +181,7 @@ impl Files {
     }
 
     /// A name leads to this inode. If that is a known file, notes its name and size.
-    fn meet(&mut self, path: &Path, stat: &Stat, met: &mut Met, now: Instant) -> Option<FileId> {
+    pub(super) fn meet(&mut self, path: &Path, stat: &Stat, met: &mut Met, now: Instant) -> Option<FileId> {
         let id = self.known(stat)?;
         let tailed = self.table.get(id)?;
         if !tailed.file.is_open() && !tailed.file.is_inode(stat) {
@@ -198,7 +208,9 @@ impl Files {
     /// Reads on in a file where there is more, and begins it anew where what was read is not in it any more.
     fn look_at(&mut self, id: FileId, stat: &Stat, met: &mut Met, now: Instant) {
         self.table.edit(id, |tailed| tailed.linked = stat.links > 1);
-        match self.measure(id, stat, now) {
+        // A copy that was just begun is told before anything is compared with it.
+        let measured = self.measure(id, stat, now).and_then(|holds| Ok(holds && !self.is_begun_copy(id)?));
+        match measured {
             Ok(true) => {
                 let is_at_end = |tailed: &Tailed| tailed.size == tailed.position().offset.to_raw();
                 met.ready.extend(self.table.get(id).is_some_and(|tailed| !is_at_end(tailed)).then_some(id));
@@ -213,6 +225,8 @@ impl Files {
         let Some(tailed) = self.table.get(id) else { return Ok(true) };
         let (size, modified, position) = (stat.size, stat.modified, tailed.position());
         if (size, modified) == (tailed.size, tailed.modified) {
+            // It could not be read when it grew.
+            self.grow_head(id);
             return Ok(true);
         }
         match self.hold(id) {
@@ -235,66 +249,6 @@ impl Files {
         });
         self.grow_head(id);
         Ok(true)
-    }
-
-    /// Takes up a file with an unknown inode: a new one, or a copy of one that is known. Gives what it is read as, if it
-    /// is.
-    pub(super) fn identify(
-        &mut self,
-        path: &Path,
-        opened: Opened,
-        met: &mut Met,
-        now: Instant,
-    ) -> Option<FileId> {
-        // The name may have led elsewhere a moment ago.
-        if let Some(id) = self.meet(path, &opened.stat, met, now) {
-            return Some(id);
-        }
-        let (position, mark, footer) = match search::origin(&opened, &self.table) {
-            Ok(Origin::Beside) => {
-                self.beside.insert(path.to_owned());
-                return None;
-            }
-            Ok(Origin::Copied(origin, position)) => {
-                info!(file = %path.display(), from = %self.path(origin).display(), offset = position.offset.to_raw(),
-                      "file is a copy; goes on in it");
-                let known = self.table.get(origin);
-                let (size, mark, footer) =
-                    known.map_or((0, None, None), |tailed| (tailed.size, Some(tailed.mark), tailed.footer));
-                self.tell_cut(path, size, opened.stat.size);
-                // Where it was moved, the original holds nothing that its copy does not; else it was begun again.
-                let is_moved = |tailed: &Tailed| {
-                    evidence::still_holds(&tailed.file, tailed.identity.head, &position).unwrap_or(false)
-                };
-                if self.table.get(origin).is_some_and(is_moved) {
-                    self.table.forget(origin);
-                } else {
-                    met.add(self.begin_anew(origin, now));
-                }
-                (position, mark, footer)
-            }
-            Ok(Origin::Remembered(position, mark, footer)) => {
-                info!(file = %path.display(), offset = position.offset.to_raw(), "file is known; goes on in it");
-                (position, mark, footer)
-            }
-            Ok(Origin::Unclear) => {
-                self.metrics.add(Metric::FilesReread, 1);
-                warn!(file = %path.display(), "may be a copy of what is read, but cannot be told; reads all of it");
-                (Position::default(), None, None)
-            }
-            Ok(Origin::None) => (Position::default(), None, None),
-            Err(error) => {
-                self.refuse(path, &error);
-                return None;
-            }
-        };
-        let id = self.admit(path, opened, position, mark, now);
-        self.table.set_footer(id, footer);
-        info!(file = %path.display(), file_id = id.to_raw(), "found new file");
-        met.add([id]);
-        // A log that had no file for a moment may have been rotated once more in it.
-        met.rotated.extend(self.predecessor(path));
-        Some(id)
     }
 
     /// No name of the pattern leads to this file any more. It is forgotten when it is finished and not found once more:

@@ -26,7 +26,7 @@ pub(super) struct Door {
 pub(super) struct Node {
     device: u64,
     inode: u64,
-    born: u128,
+    born: u64,
 }
 
 impl Node {

@@ -196,6 +196,9 @@ fn explain_among(
     };
     let looks = Some(Looks { identity: opened.identity, size: opened.stat.size });
     let (is_read, kin, why) = match (kin(disk, pattern, &opened, known), pattern.matches(path)) {
+        (Some((kin, Verdict::Same)), true) if kin.file.generation.beside => {
+            (false, Some(kin), READ_FROM_ORIGINAL.to_owned())
+        }
         (Some((kin, Verdict::Same)), _) => {
             let how = if kin.file.stage == Stage::Remembered {
                 "it is read on from where it is known"
@@ -226,11 +229,7 @@ fn explain_among(
         (Some((kin, Verdict::Copy)), true) => {
             (true, Some(kin), "it is read from where the known file was left".to_owned())
         }
-        (Some((kin, Verdict::CopyBeside)), true) => (
-            false,
-            Some(kin),
-            "its lines are read from its original; it is looked at again when that changes".to_owned(),
-        ),
+        (Some((kin, Verdict::CopyBeside)), true) => (false, Some(kin), READ_FROM_ORIGINAL.to_owned()),
         (Some((kin, Verdict::Unclear)), true) => {
             (true, Some(kin), "it is read from its beginning".to_owned())
         }
@@ -294,6 +293,10 @@ fn verdict(disk: &dyn Disk, pattern: &Pattern, opened: &Opened, known: &Listed) 
     let original = if is_whole { Original::Whole } else { Original::Gone };
     Some(judge(&Evidence { original, ..evidence }))
 }
+
+/// What is said of a copy beside its original.
+const READ_FROM_ORIGINAL: &str =
+    "its lines are read from its original; it is looked at again when that changes";
 
 /// What is said of a file that begins behind its beginning.
 const BEGUN_LATER: &str = "; what is before its offset was never read: it counted as read when the flow first started, \

@@ -19,11 +19,11 @@ const LINE_BYTES: usize = 1024;
 
 /// The digest of an inode that was made at `born`, in nanoseconds since the epoch; 0 where the file system does not
 /// know. A number that is used again for a new file is another place.
-pub(super) fn place(device: u64, inode: u64, born: u128) -> u64 {
+pub(super) fn place(device: u64, inode: u64, born: u64) -> u64 {
     let mut digest = Md5::new();
     digest.update(device.to_be_bytes());
     digest.update(inode.to_be_bytes());
-    digest.update(born.to_be_bytes());
+    digest.update(u128::from(born).to_be_bytes());
     let bytes: [u8; 16] = digest.finalize().into();
     bytes.first_chunk().map_or(0, |half| u64::from_be_bytes(*half))
 }

@@ -1,18 +1,16 @@
 //! Step 1: files to chunks of bytes.
 //!
-//! [`Source`] is one flow's files: which to read next, and how much. It does not know what a record is, but asks the
-//! flow's [`Layout`] whether a whole one is there; nor whether what it read was delivered. It is told from where to
-//! start, and gives out what became of each file as [`Change`]s. Several files are read in turn, a block each, so that
-//! none waits for another's end. (G4)
+//! [`Source`] is one flow's files: which to read next, and how much. What a record is the flow's [`Layout`] knows, and
+//! whether it was delivered, others do. It is told from where to start, and gives out what became of each file as
+//! [`Change`]s. Several files are read in turn, a block each, so that none waits for another's end. (G4)
 //!
-//! In the order of a file's life: `pattern` says that it is meant, `discover` finds it, `watch` hears of it, `evidence`
-//! and `identity` say who it is, `search` finds what is left of it under another name, in places that `sights` and `beside`
-//! name, `archive` reads what is compressed, `sought` waits for one that is long or not whole, `resume` takes the file up at
-//! the start and `files` after that, `backlog` takes up its rotations by the names that `rotation` knows, `altered` says
-//! what is lost of it, `table` holds it and `index` finds it there, `lanes` has its turn, `held` opens it as long as `room`
-//! has room for it, `reading` and `tail` read it into a [`Chunk`], as `parts` says of which part of it, `mark` says what its
-//! lines are called wherever they go. What an operator asks is answered in `inspect`, what one decides done in `amend`.
-//! `survey` looks at what is there for those who read nothing, and `metadata` knows the host itself.
+//! In the order of a file's life: `pattern` means it, `discover` finds it, `watch` hears of it, `evidence` and `identity`
+//! say who it is. `resume` takes it up at the start, `newcomers` later, `backlog` its rotations by the names that `rotation`
+//! knows; `search` finds it under others, where `sights` and `beside` say, `archive` and `sought` in what is compressed.
+//! `copies` and `recent` know copies, `withheld` what cannot be opened, `altered` what is lost. `files` watches over all in
+//! `table` and `index`; `lanes` has the turns, `held` opens a file where `room` has room, `reading`, `tail` and `parts` make
+//! a [`Chunk`] of it, and `mark` says what its lines are called. `inspect` answers an operator, `amend` does what is decided,
+//! `survey` looks for those who read nothing, and `metadata` and `instance`, with `ec2` and `tags`, know the host.
 
 mod altered;
 mod amend;
@@ -20,6 +18,7 @@ mod archive;
 mod backlog;
 mod beside;
 mod chunk;
+mod copies;
 mod discover;
 mod disk;
 mod ec2;
@@ -34,9 +33,11 @@ mod instance;
 mod lanes;
 mod mark;
 mod metadata;
+mod newcomers;
 mod parts;
 mod pattern;
 mod reading;
+mod recent;
 mod resume;
 mod room;
 mod rotation;
@@ -48,6 +49,7 @@ mod table;
 mod tags;
 mod tail;
 mod watch;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -67,7 +67,7 @@ impl Files {
             Err(error) if room::is_absence(&error) => return Ok(Read::End),
             Err(error) => return Err(error),
         }
-        if !self.holds_head(id)? {
+        if !self.holds_head(id)? || self.is_begun_copy(id)? {
             return Ok(Read::Changed);
         }
         let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));
@@ -103,6 +103,8 @@ impl Files {
 
     /// What a file is called wherever the lines go that were just read of it.
     pub(crate) fn mark(&mut self, id: FileId, block: &Block, extent: &Extent) -> Option<Mark> {
+        let (start, window) = block.window(extent);
+        self.recent.keep(id, start, window);
         let (offset, bytes) = block.fresh(extent);
         self.table.mark(id, offset, bytes)
     }

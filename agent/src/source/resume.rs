@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::backlog::Resumed;
 use super::discover::Found;
@@ -14,9 +14,10 @@ use super::evidence::{self, Opened};
 use super::files::Files;
 use super::search;
 use super::sights::Sights;
+use super::table::Tailed;
 use super::{InitialPosition, Resume};
 use crate::metrics::Metric;
-use crate::position::{FileId, Generation, Position};
+use crate::position::{FileId, Generation, Offset, Position};
 
 impl Files {
     /// Takes up the files of the last run where they are now, then those that are new; gives all that may have
@@ -28,9 +29,10 @@ impl Files {
                 found.files.iter().for_each(|path| self.begin(path, now));
             }
             Resume::From(known) => {
+                known.iter().filter(|known| known.beside).for_each(|copy| self.remember_copy(copy));
                 let (disk, pattern) = (Arc::clone(&self.disk), self.settings.pattern.clone());
                 let mut sights = Sights::new(&*disk, pattern.literal_prefix(), &found.files);
-                let resumed = known.iter();
+                let resumed = known.iter().filter(|known| !known.beside);
                 let resumed: Vec<Resumed<'_>> = resumed
                     .map(|known| Resumed { known, at: self.resume(known, &mut sights, now) })
                     .collect();
@@ -64,7 +66,12 @@ impl Files {
     }
 
     /// Finds a file of the last run again, and goes on in it; says where it is.
-    fn resume(&mut self, known: &Generation, sights: &mut Sights<'_>, now: Instant) -> Option<PathBuf> {
+    pub(super) fn resume(
+        &mut self,
+        known: &Generation,
+        sights: &mut Sights<'_>,
+        now: Instant,
+    ) -> Option<PathBuf> {
         let (path, position) = (&known.path, known.position);
         let offset = position.offset.to_raw();
         let unread = known.unread();
@@ -81,13 +88,19 @@ impl Files {
                 self.await_archive(known.clone(), unfinished, now);
                 return Some(at);
             }
-            search::Outcome::Altered(altered) => {
+            search::Outcome::Altered(altered, at, opened) => {
                 self.tell_altered(path, altered, unread, offset);
+                // Where it was cut in the middle, what it begins with was read before.
+                let is_read_again =
+                    self.settings.pattern.matches(&at) && evidence::begins_with(&*opened.file, known.first);
+                if is_read_again && position.offset != Offset::START {
+                    self.metrics.add(Metric::FilesReread, 1);
+                }
                 self.table.remember(known.clone());
             }
             search::Outcome::Unreadable(error) => {
                 self.refuse(path, &error);
-                self.table.remember(known.clone());
+                self.withhold(known);
             }
             search::Outcome::Gone => {
                 // Its copy may still appear.
@@ -111,9 +124,22 @@ impl Files {
             // Two files of the last run are one now, its copy: it is read from where the less read one was.
             // Or two generations of one inode, the earlier not safe yet: what it holds now is the later one.
             let is_inode = opened.identity.inode == known.identity.inode;
+            let is_elsewhere =
+                |tailed: &Tailed| known.mark.is_none_or(|mark| mark.place != tailed.mark.place);
+            if self
+                .table
+                .get(id)
+                .is_some_and(|tailed| tailed.start != position.offset && is_elsewhere(tailed))
+            {
+                self.metrics.add(Metric::FilesReread, 1);
+                warn!(file = %at.display(), from = %known.path.display(),
+                      "file is a copy of another one as well; reads again what was read of only one of them");
+            }
             self.table.edit(id, |tailed| {
-                if position.offset < tailed.position().offset {
+                // What this run has read of it from its start on is not read once more.
+                if position.offset < tailed.start {
                     tailed.cursor.advance(position);
+                    tailed.start = position.offset;
                 }
                 tailed.mark = known.mark.filter(|_| is_inode).unwrap_or(tailed.mark);
             });

@@ -31,6 +31,7 @@ impl Files {
         mark: Option<Mark>,
         now: Instant,
     ) -> FileId {
+        self.forget_copy(path, &opened.stat);
         let id = self.table.admit(path, opened, position, mark, now);
         self.make_room(id);
         id

@@ -14,18 +14,19 @@ use super::disk::{Content, Disk, Stat};
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Proof, Verdict, judge};
 use super::pattern::is_compressed;
+use super::recent::Recent;
 use super::sights::Sights;
-use super::table::Table;
-use crate::position::{FileId, Generation, Head, Mark, Offset, Position};
+use super::table::{Table, Tailed};
+use crate::position::{FileId, Generation, Head, Mark, Offset, Position, Tail};
 
 /// What became of a file of the last run.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It, or its copy, is here.
     Same(PathBuf, Box<Opened>),
-    /// Its inode is there, but holds something else.
-    Altered(Change),
-    /// Something is where it was last seen, but cannot be looked at.
+    /// Its inode is here, but holds something else.
+    Altered(Change, PathBuf, Box<Opened>),
+    /// Something is where it was last seen, or has its inode here, but cannot be looked at.
     Unreadable(OpenError),
     /// An archive that may hold it is not whole, or not yet.
     Unfinished(Box<Unfinished>),
@@ -78,13 +79,13 @@ pub(super) fn find(
             }
         };
         // Of an empty file only its birth tells whether its number was used again.
-        if known.identity.head.len == 0 && known.mark.is_some_and(|mark| mark.place != opened.place()) {
+        if known.identity.head.len == 0 && known.born > 0 && known.born != opened.stat.born {
             continue;
         }
         let Ok(evidence) = evidence_of(&path, &opened, known) else { continue };
         match judge(&evidence) {
             Verdict::Same => return Outcome::Same(path, Box::new(opened)),
-            Verdict::Changed(change) => altered = Some(change),
+            Verdict::Changed(change) => altered = Some((change, path, opened)),
             Verdict::Copy => copy = copy.or(Some((path, opened))),
             // Of a file that is too short to be proved, the archive that its name and time lead to is it.
             Verdict::Unclear | Verdict::Unrelated if is_archive_of(&path, &opened, known, &evidence) => {
@@ -96,7 +97,7 @@ pub(super) fn find(
     match (copy, unfinished, altered, unreadable) {
         (Some((path, opened)), _, _, _) => Outcome::Same(path, Box::new(opened)),
         (None, Some(unfinished), _, _) => Outcome::Unfinished(unfinished),
-        (None, None, Some(change), _) => Outcome::Altered(change),
+        (None, None, Some((change, path, opened)), _) => Outcome::Altered(change, path, Box::new(opened)),
         (None, None, None, Some(error)) => Outcome::Unreadable(error),
         (None, None, None, None) => Outcome::Gone,
     }
@@ -149,6 +150,15 @@ fn evidence_of(path: &Path, opened: &Opened, known: &Generation) -> io::Result<E
     Ok(if is_one_kind { evidence } else { Evidence { inode: Inode::Other, ..evidence } })
 }
 
+/// The copy of a file that does not hold any more what was read of it.
+#[derive(Debug)]
+pub(super) struct Copy {
+    pub(super) path: PathBuf,
+    pub(super) opened: Opened,
+    /// Up to where it is read: as far as the file itself was, or to its own end if that comes before.
+    pub(super) position: Position,
+}
+
 /// Finds the copy of `known`, which was truncated or rewritten itself, among the files that are not in `table`.
 ///
 /// # Errors
@@ -158,8 +168,10 @@ pub(super) fn find_copy(
     known: &Generation,
     reach: &Path,
     table: &Table,
-) -> Result<Option<(PathBuf, Opened)>, Box<Unfinished>> {
+    recent: &Recent,
+) -> Result<Option<Copy>, Box<Unfinished>> {
     let mut unfinished = None;
+    let mut shorter = None;
     // Most of a directory's files are known, and cost no opening.
     let is_known = |stat: Stat| table.by_inode(stat.device, stat.inode).is_some();
     let archives = once_with(|| {
@@ -179,13 +191,38 @@ pub(super) fn find_copy(
             }
             Ok(None) | Err(_) => continue,
         };
-        if !is_known(opened.stat)
-            && evidence_of(&path, &opened, known).is_ok_and(|evidence| judge(&evidence) == Verdict::Copy)
-        {
-            return Ok(Some((path, opened)));
+        if is_known(opened.stat) {
+            continue;
+        }
+        if evidence_of(&path, &opened, known).is_ok_and(|evidence| judge(&evidence) == Verdict::Copy) {
+            return Ok(Some(Copy { path, opened, position: known.position }));
+        }
+        let end =
+            end_before(&opened, known.identity.head, known.position, |end| recent.tail(known.file, end));
+        if let Ok(Some(position)) = end {
+            shorter = shorter.or(Some(Copy { path, opened, position }));
         }
     }
-    unfinished.map_or(Ok(None), Err)
+    match unfinished {
+        Some(unfinished) if shorter.is_none() => Err(unfinished),
+        Some(_) | None => Ok(shorter),
+    }
+}
+
+/// The end of `copy`, if that comes before `position` in a file with this `head` and all of it is known to have been
+/// read there: `read` gives the proofs of what was.
+fn end_before(
+    copy: &Opened,
+    head: Head,
+    position: Position,
+    read: impl FnOnce(Offset) -> Option<Tail>,
+) -> io::Result<Option<Position>> {
+    let offset = Offset::from_raw(copy.stat.size);
+    if offset >= position.offset || !evidence::is_telling(head) || copy.identity.head != head {
+        return Ok(None);
+    }
+    let Some(tail) = read(offset) else { return Ok(None) };
+    Ok((evidence::read_tail(&*copy.file, offset)? == Some(tail)).then_some(Position { offset, tail }))
 }
 
 /// Where the bytes of a file come from whose inode is unknown.
@@ -195,70 +232,108 @@ pub(crate) enum Origin {
     None,
     /// From this open file, which does not hold them itself any more and was read up to here.
     Copied(FileId, Position),
-    /// From a file that was removed; up to here it is read, it goes on under this mark, and its footer begins there.
+    /// From a file that was removed, or that was read beyond its copy's end; up to here it is read, it goes on under this
+    /// mark, and its footer begins there.
     Remembered(Position, Option<Mark>, Option<Offset>),
-    /// From a file that is still whole: nothing is to be read of a copy.
-    Beside,
-    /// Perhaps from a file that is known; it is too short to tell.
+    /// From a file that is still whole: nothing is to be read of a copy, which ends here.
+    Beside(Position),
+    /// Perhaps from a file of which nothing can be read now.
+    Hidden,
+    /// Perhaps from a file that is known; too little of either is left to tell.
     Unclear,
+    /// It begins like a file that is known, and goes on otherwise: a copy that was written to, or no copy at all.
+    Forked,
 }
 
-/// Finds which of the files that are known `opened` is a copy of.
-pub(super) fn origin(opened: &Opened, table: &Table) -> io::Result<Origin> {
+/// Finds which of the files that are known `opened` is a copy of; of those that are `withheld` nothing can be read.
+pub(super) fn origin(
+    opened: &Opened,
+    table: &Table,
+    recent: &Recent,
+    withheld: &[Generation],
+) -> io::Result<Origin> {
     let mut origin = Origin::None;
     let mut beginning = [0; Head::BYTES];
     let beginning = evidence::read_beginning(&*opened.file, &mut beginning)?;
+    let is_other = |tailed: &&Tailed| !tailed.file.is_inode(&opened.stat);
     let alike = table.index().beginning(beginning).into_iter();
-    for (id, tailed) in alike.filter_map(|id| Some((id, table.get(id)?))) {
-        let position = tailed.position();
-        // What cannot be read proves nothing, and must not hold up what can be.
-        let Ok(is_whole) = evidence::still_holds(&tailed.file, tailed.identity.head, &position) else {
-            origin = if matches!(origin, Origin::None) { Origin::Unclear } else { origin };
-            continue;
-        };
-        let stat = tailed.file.stat()?;
-        let is_removed = stat.links == 0;
-        let is_moved =
-            is_removed && is_whole && evidence::end_within(&tailed.file, stat.size, &*opened.file)?.is_some();
-        let end = evidence::end_within(&*opened.file, opened.stat.size, &tailed.file)?;
-        if is_whole && let Some(end) = end {
-            return Ok(match (is_removed, is_moved) {
-                (_, true) => Origin::Copied(id, position),
-                // More was written to it after it was copied: it is read to its end, and its copy from where that ends,
-                // which is not the place of what follows in the original.
-                (true, false) => Origin::Remembered(end, None, tailed.footer),
-                (false, false) => Origin::Beside,
-            });
-        }
-        let original = if is_whole && !is_moved { Original::Whole } else { Original::Gone };
-        // While the agent runs, no device gets another number: the same inode number on two devices is two files.
-        let evidence = evidence::beside(opened, &tailed.identity, &position, original)?;
-        match judge(&Evidence { inode: Inode::Other, ..evidence }) {
-            Verdict::Copy => origin = Origin::Copied(id, position),
-            // A copy that is more than its original holds what the original does not.
-            Verdict::Unclear | Verdict::CopyBeside if matches!(origin, Origin::None) => {
-                origin = Origin::Unclear;
-            }
-            Verdict::Unclear
-            | Verdict::CopyBeside
-            | Verdict::Same
-            | Verdict::Changed(_)
-            | Verdict::Unrelated => {}
+    for (id, tailed) in alike.filter_map(|id| Some((id, table.get(id).filter(is_other)?))) {
+        match origin_in(opened, id, tailed, recent)? {
+            found @ (Origin::Beside(_) | Origin::Remembered(..)) => return Ok(found),
+            found @ Origin::Copied(..) => origin = found,
+            found @ Origin::Forked if !matches!(origin, Origin::Copied(..)) => origin = found,
+            found @ Origin::Hidden if matches!(origin, Origin::None | Origin::Unclear) => origin = found,
+            found @ Origin::Unclear if matches!(origin, Origin::None) => origin = found,
+            Origin::Forked | Origin::Unclear | Origin::Hidden | Origin::None => {}
         }
     }
-    for past in table.past().filter(|past| may_be_copy(opened, &past.identity.head)) {
-        if !matches!(origin, Origin::None | Origin::Unclear) {
+    // What was read on in a copy tells no more how far it was read.
+    let is_last =
+        |past: &&Generation| past.mark.is_none_or(|mark| !table.is_read_beyond(mark, past.position));
+    let past = table.past().filter(|past| may_be_copy(opened, &past.identity.head)).filter(is_last);
+    for past in past {
+        if matches!(origin, Origin::Copied(..) | Origin::Remembered(..)) {
             break;
         }
         // An inode is used again after a file's end, so that its number proves nothing.
         let evidence = evidence::beside(opened, &past.identity, &past.position, Original::Gone)?;
         match judge(&Evidence { inode: Inode::Other, ..evidence }) {
             Verdict::Copy => origin = Origin::Remembered(past.position, past.mark, past.footer),
-            Verdict::Unclear => origin = Origin::Unclear,
+            Verdict::Unclear => {
+                let read = |end| recent.tail(past.file, end);
+                if let Some(end) = end_before(opened, past.identity.head, past.position, read)? {
+                    origin = Origin::Remembered(end, None, past.footer);
+                } else if matches!(origin, Origin::None) {
+                    origin = Origin::Unclear;
+                }
+            }
             Verdict::CopyBeside | Verdict::Same | Verdict::Changed(_) | Verdict::Unrelated => {}
         }
     }
+    let is_like = |known: &Generation| {
+        may_be_copy(opened, &known.identity.head)
+            && evidence::read_head(&*opened.file, known.identity.head.len.into())
+                .is_ok_and(|head| head == known.identity.head)
+    };
+    if matches!(origin, Origin::None) && withheld.iter().any(is_like) {
+        origin = Origin::Hidden;
+    }
     Ok(origin)
+}
+
+/// The same for one open file that begins alike.
+fn origin_in(opened: &Opened, id: FileId, tailed: &Tailed, recent: &Recent) -> io::Result<Origin> {
+    let (head, position) = (tailed.identity.head, tailed.position());
+    // What cannot be read proves nothing, and must not hold up what can be.
+    let (Ok(is_whole), Ok(stat)) = (evidence::still_holds(&tailed.file, head, &position), tailed.file.stat())
+    else {
+        return Ok(Origin::Hidden);
+    };
+    let is_removed = stat.links == 0;
+    let is_moved =
+        is_removed && is_whole && evidence::end_within(&tailed.file, stat.size, &*opened.file)?.is_some();
+    if is_moved {
+        return Ok(Origin::Copied(id, position));
+    }
+    let end = evidence::end_within(&*opened.file, opened.stat.size, &tailed.file)?;
+    if is_whole && let Some(end) = end {
+        // More was written to a removed file after it was copied: it is read to its end, and its copy from where that ends,
+        // which is not the place of what follows in the original.
+        let removed = || Origin::Remembered(end, None, tailed.footer);
+        return Ok(if is_removed { removed() } else { Origin::Beside(end) });
+    }
+    if !is_whole && let Some(end) = end_before(opened, head, position, |end| recent.tail(id, end))? {
+        return Ok(Origin::Remembered(end, None, tailed.footer));
+    }
+    let original = if is_whole { Original::Whole } else { Original::Gone };
+    // While the agent runs, no device gets another number: the same inode number on two devices is two files.
+    let evidence = evidence::beside(opened, &tailed.identity, &position, original)?;
+    Ok(match judge(&Evidence { inode: Inode::Other, ..evidence }) {
+        Verdict::Copy => Origin::Copied(id, position),
+        Verdict::Unclear => Origin::Unclear,
+        Verdict::CopyBeside => Origin::Forked,
+        Verdict::Same | Verdict::Changed(_) | Verdict::Unrelated => Origin::None,
+    })
 }
 
 /// What an open file is now, beside what was `known` of it.

@@ -238,15 +238,15 @@ impl Files {
                 let seen = Some(archive.stat);
                 self.sought.push(Sought { archive, seen, since: now, tried: true, ..sought });
             }
-            Outcome::Altered(_) | Outcome::Unreadable(_) | Outcome::Gone if sought.is_decoded() => {
+            Outcome::Altered(..) | Outcome::Unreadable(_) | Outcome::Gone if sought.is_decoded() => {
                 self.miss(&sought);
             }
-            Outcome::Unfinished(_) | Outcome::Altered(_) | Outcome::Unreadable(_) | Outcome::Gone
+            Outcome::Unfinished(_) | Outcome::Altered(..) | Outcome::Unreadable(_) | Outcome::Gone
                 if !is_over =>
             {
                 self.sought.push(Sought { tried: true, ..sought });
             }
-            Outcome::Unfinished(_) | Outcome::Altered(_) | Outcome::Unreadable(_) | Outcome::Gone => {
+            Outcome::Unfinished(_) | Outcome::Altered(..) | Outcome::Unreadable(_) | Outcome::Gone => {
                 self.despair(&sought);
             }
         }

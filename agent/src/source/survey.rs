@@ -10,7 +10,7 @@ use super::discover::Tree;
 use super::disk::{Disk, Kind, Stat};
 use super::evidence::{self, OpenError};
 use super::pattern::Pattern;
-use crate::position::{FileId, Generation, Offset};
+use crate::position::{FileId, Generation, Offset, Tail};
 
 /// A regular file that was seen.
 #[derive(Clone, Debug)]
@@ -50,10 +50,13 @@ pub(crate) fn as_read(
         mark: None,
         leaving: false,
         footer: None,
+        first: evidence::read_head(&*opened.file, Tail::BYTES).unwrap_or_default(),
+        beside: false,
         path: file.path.clone(),
         position,
         size: opened.stat.size,
         modified: opened.stat.modified,
+        born: opened.stat.born,
     })
 }
 

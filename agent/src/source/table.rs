@@ -34,11 +34,15 @@ pub(super) struct Tailed {
     pub(super) beyond_header: bool,
     /// The checksum of its very first bytes: they stay when it is cut in the middle of its head.
     pub(super) first: Head,
+    pub(super) begun: Begun,
+    /// From here on all of it was read in this run.
+    pub(super) start: Offset,
     pub(super) path: PathBuf,
     pub(super) cursor: Cursor,
     /// Its size when it last held what was known of it.
     pub(super) size: u64,
     pub(super) modified: i64,
+    pub(super) born: u64,
     /// Whether other names lead to it as well.
     pub(super) linked: bool,
     /// Whether its name was taken from it: it is renamed, removed or replaced, and will come to an end.
@@ -53,6 +57,17 @@ pub(super) struct Tailed {
     pub(super) active: Instant,
     /// When it was looked at last though nothing was heard of it.
     pub(super) polled: Instant,
+}
+
+/// What a file was when it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Something that could be compared with what is known.
+    Whole,
+    /// Nothing: it may be a copy that was just begun.
+    Empty,
+    /// Nothing, and by now it is known to be a copy.
+    AsCopy,
 }
 
 impl Tailed {
@@ -89,10 +104,13 @@ impl Tailed {
             mark: Some(self.mark),
             leaving: self.leaving,
             footer: self.footer,
+            first: self.first,
+            beside: false,
             path: self.path.clone(),
             position: self.cursor.position,
             size: self.size,
             modified: self.modified,
+            born: self.born,
         }
     }
 }
@@ -173,7 +191,10 @@ impl Table {
         self.next = id.next();
         let place = opened.place();
         let Opened { file, stat, identity } = opened;
-        let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position)).unwrap_or_else(|| Mark {
+        // What is read from its beginning shows once more how it begins.
+        let first = |mark: Mark| mark.first.filter(|_| position.offset != Offset::START);
+        let mark = mark.filter(|mark| !self.is_read_beyond(*mark, position));
+        let mark = mark.map(|mark| Mark { first: first(mark), ..mark }).unwrap_or_else(|| Mark {
             place,
             turn: mark::turn(place, self.marked(place).map(|(mark, _)| mark)),
             first: None,
@@ -181,6 +202,8 @@ impl Table {
         let tailed = Tailed {
             first: evidence::read_head(&*file, Tail::BYTES).unwrap_or_default(),
             file: Held::open(&self.door, path, &stat, file),
+            begun: if stat.size == 0 { Begun::Empty } else { Begun::Whole },
+            start: position.offset,
             identity,
             mark,
             footer: None,
@@ -189,6 +212,7 @@ impl Table {
             cursor: Cursor::at(position),
             size: stat.size,
             modified: stat.modified,
+            born: stat.born,
             linked: stat.links > 1,
             leaving: false,
             superseded: false,
@@ -232,7 +256,7 @@ impl Table {
     }
 
     /// Whether lines behind `position` were read under `mark`, which another file had then.
-    fn is_read_beyond(&self, mark: Mark, position: Position) -> bool {
+    pub(super) fn is_read_beyond(&self, mark: Mark, position: Position) -> bool {
         self.marked(mark.place).any(|(other, read)| other.turn == mark.turn && read.offset > position.offset)
     }
 

@@ -45,7 +45,7 @@ impl Block {
         extent: &Extent,
         layout: &'a Layout,
     ) -> Chunk<'a> {
-        let window = self.window(extent);
+        let (_, window) = self.window(extent);
         let chunk = Chunk::new(file, mark, extent.start, window, extent.before, layout).within(extent.part);
         match extent.cut {
             Some(cut) => chunk.cut(cut),
@@ -56,7 +56,7 @@ impl Block {
 
     /// The bytes of the last read that had not been read before and are not of the header, and where they begin.
     pub(crate) fn fresh(&self, extent: &Extent) -> (Offset, &[u8]) {
-        let fresh = self.window(extent).get(extent.before..).unwrap_or_default();
+        let fresh = self.window(extent).1.get(extent.before..).unwrap_or_default();
         let header = match extent.part {
             Part::Header { lines } => header_end(fresh, lines),
             Part::Records | Part::Rest => 0,
@@ -64,8 +64,10 @@ impl Block {
         (extent.start.advance(header), fresh.get(header..).unwrap_or_default())
     }
 
-    fn window(&self, extent: &Extent) -> &[u8] {
-        self.bytes.get(..extent.before + extent.len).unwrap_or_default()
+    /// All bytes of the last read, and where they begin.
+    pub(crate) fn window(&self, extent: &Extent) -> (Offset, &[u8]) {
+        let start = extent.start.to_raw().saturating_sub(extent.before as u64);
+        (Offset::from_raw(start), self.bytes.get(..extent.before + extent.len).unwrap_or_default())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::position::{FileId, Generation, Head, Identity, Offset, Position, Tail
 use crate::source::{Disk, Pattern, Seen, Stat, as_read, beside, survey};
 
 /// How many nanoseconds a thousandth of a second has.
-const NANOS: u128 = 1_000_000;
+const NANOS: u64 = 1_000_000;
 
 /// The files of a flow as a checkpoint would have known them, and what an operator should know of it. The first of
 /// `rows` is the latest.
@@ -111,10 +111,13 @@ fn gone(row: &Row) -> Generation {
         mark: None,
         leaving: true,
         footer: None,
+        first: Head::default(),
+        beside: false,
         path: row.path.clone(),
         position: Position { offset: row.offset, tail: Tail::default() },
         size: row.offset.to_raw(),
         modified: row.modified,
+        born: 0,
     }
 }
 
@@ -179,8 +182,8 @@ fn is_same(row: &Row, stat: &Stat) -> bool {
 }
 
 /// When a row was written, in milliseconds since the epoch.
-fn updated(row: &Row) -> u128 {
-    u128::try_from(row.updated).unwrap_or_default()
+fn updated(row: &Row) -> u64 {
+    u64::try_from(row.updated).unwrap_or_default()
 }
 
 fn inode(file: &Seen) -> (u64, u64) {

@@ -22,7 +22,7 @@ const SCHEMA: &str = "CREATE TABLE FILE_CHECKPOINTS (flow text, path text, fileI
 #[derive(Clone, Debug, Default)]
 struct Changed {
     /// When every file was made, in nanoseconds since the epoch.
-    born: u128,
+    born: u64,
     /// What cannot be opened.
     refused: Option<PathBuf>,
 }
@@ -299,7 +299,7 @@ fn a_file_that_was_made_after_the_row_is_another() {
     stage.write("a", "one\ntwo\n", 10);
     stage.row("a*", "a", 4, 0);
     // 2026-01-02 03:04:00.500, and a thousandth of a second later.
-    const ROW: u128 = 1_767_323_040_500_000_000;
+    const ROW: u64 = 1_767_323_040_500_000_000;
     stage.disk.born = ROW;
     stage.check("a*", &[("a", 4)], &["taken over from a@4"]);
     stage.disk.born = ROW + 1_000_000;

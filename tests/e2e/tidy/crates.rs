@@ -130,6 +130,7 @@ pub(crate) const AGENT: Crate = Crate {
         "source/mark",
         "source/pattern",
         "source/tags",
+        "source/recent",
         "split",
         "parse",
         "batch",

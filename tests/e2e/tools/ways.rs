@@ -116,8 +116,7 @@ impl Way {
                 *hold = after
             }
         });
-        // A copy within the agent's reach that is shorter than what was read of its original is read again.
-        Way { destroys: Destroys::Lines, patterns: &["access_log"], ..way }
+        Way { destroys: Destroys::Lines, ..way }
     }
 
     /// The same with files that are compressed while they are written to: at once, or, as fast as it goes here, before the

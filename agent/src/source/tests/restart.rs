@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::super::{InitialPosition, Resume};
+use super::simulated::{Refusal, Simulated};
 use super::stage::Stage;
 use crate::metrics::Metric;
 
@@ -106,6 +107,63 @@ fn what_cannot_be_read_at_the_start_is_neither_lost_nor_new_later() {
     assert_eq!(stage.texts(), ["unread\n"]);
 }
 
+/// A file that cannot be opened at one start, nor at the next.
+#[test]
+fn what_cannot_be_read_stays_in_the_checkpoint() {
+    for text in ["line\n".repeat(300), "line\n".to_owned()] {
+        let disk = Simulated::new();
+        let mut stage = Stage::simulated("log*", disk.clone());
+        stage.append("log", &text);
+        stage.read_all();
+        stage.append("log", "unread\n");
+        disk.set_refusal(&stage.path("log"), Some(Refusal::Open)).unwrap();
+        stage.stop_and_start();
+        stage.read_all();
+        stage.rename("log", "log.1");
+        stage.stop_and_start();
+        stage.came.clear();
+        stage.read_all();
+        assert!(stage.came.is_empty());
+        disk.mend();
+        stage.read_all();
+        assert_eq!(stage.texts(), ["unread\n"]);
+        stage.append("log.1", "more\n");
+        stage.read_all();
+        assert_eq!(stage.texts(), ["unread\n", "more\n"]);
+    }
+}
+
+#[test]
+fn a_file_that_leaves_the_reach_before_it_can_be_read_is_gone_on_with() {
+    let disk = Simulated::new();
+    let mut stage = Stage::simulated("log", disk.clone());
+    stage.append("log", &"line\n".repeat(300));
+    stage.read_all();
+    disk.set_refusal(&stage.path("log"), Some(Refusal::Read)).unwrap();
+    stage.stop_and_start();
+    stage.append("log", "unread\n");
+    stage.rename("log", "log.1");
+    stage.append("log", "new\n");
+    disk.mend();
+    stage.came.clear();
+    stage.outwait();
+    assert_eq!(stage.texts(), ["unread\n", "new\n"]);
+}
+
+#[test]
+fn a_file_that_was_cut_in_the_middle_meanwhile_is_read_again_and_counted() {
+    let first = "x".repeat(70) + "\n";
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", &(first.clone() + "two\nthree\n"))]);
+    stage.read_all();
+    stage.truncate("log", 75);
+    stage.append("log", "four\n");
+    stage.came.clear();
+    stage.stop_and_start();
+    stage.read_all();
+    assert_eq!(stage.texts(), [&first, "two\n", "four\n"]);
+    assert_eq!(stage.counted(Metric::FilesReread), 1);
+}
+
 #[test]
 fn two_files_that_are_one_now_are_read_from_where_the_less_read_one_was() {
     let text = "line\n".repeat(300);
@@ -141,5 +199,59 @@ fn what_was_read_of_a_copied_file_and_not_safe_is_read_again_from_its_copy() {
         stage.restart(known);
         stage.read_all();
         assert_eq!(stage.texts().concat(), text, "nothing was acked");
+    }
+}
+
+#[test]
+fn what_can_be_read_again_is_gone_on_with_as_soon_as_it_is_heard_of() {
+    let disk = Simulated::new();
+    let mut stage = Stage::simulated("log", disk.clone());
+    stage.append("log", &"line\n".repeat(300));
+    stage.read_all();
+    disk.set_refusal(&stage.path("log"), Some(Refusal::Open)).unwrap();
+    stage.stop_and_start();
+    stage.append("log", "unread\n");
+    disk.mend();
+    stage.came.clear();
+    stage.look_at(&["log"]);
+    while stage.read(usize::MAX) {}
+    assert_eq!(stage.texts(), ["unread\n"]);
+}
+
+#[test]
+fn what_was_rotated_after_a_file_that_could_not_be_read_is_read() {
+    let disk = Simulated::new();
+    let mut stage = Stage::simulated("log", disk.clone());
+    stage.append("log", &"line\n".repeat(300));
+    stage.read_all();
+    stage.append("log", "unread\n");
+    disk.set_refusal(&stage.path("log"), Some(Refusal::Open)).unwrap();
+    stage.stop_and_start();
+    stage.came.clear();
+    stage.rename("log", "log.2");
+    stage.append("log.1", "between\n");
+    disk.mend();
+    stage.outwait();
+    assert_eq!(stage.texts(), ["unread\n", "between\n"]);
+}
+
+#[test]
+fn a_copy_waits_for_its_original_that_cannot_be_read() {
+    for refusal in [Refusal::Open, Refusal::Read] {
+        let disk = Simulated::new();
+        let mut stage = Stage::simulated("log*", disk.clone());
+        stage.append("log", &"line\n".repeat(300));
+        stage.copy("log", "log.1");
+        stage.read_all();
+        stage.append("log", "more\n");
+        stage.read_all();
+        disk.set_refusal(&stage.path("log"), Some(refusal)).unwrap();
+        stage.stop_and_start();
+        stage.came.clear();
+        stage.read_all();
+        disk.mend();
+        stage.read_all();
+        assert!(stage.came.is_empty(), "{refusal:?}");
+        assert_eq!(stage.counted(Metric::FilesReread), 0, "{refusal:?}");
     }
 }

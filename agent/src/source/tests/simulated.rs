@@ -26,7 +26,7 @@ pub(super) struct Simulated(Arc<Mutex<State>>);
 struct State {
     devices: Vec<Device>,
     /// How many inodes were ever made: the time of the last birth.
-    births: u128,
+    births: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ struct Inode {
     /// How often it is open.
     handles: usize,
     modified: i64,
-    born: u128,
+    born: u64,
     refusal: Option<Refusal>,
 }
 
@@ -139,7 +139,7 @@ impl State {
             links: 0,
             handles: 0,
             modified,
-            born: u128::from(modified.unsigned_abs()) * 1_000_000 + self.births,
+            born: modified.unsigned_abs() * 1_000_000 + self.births,
             refusal: None,
         };
         let inodes = &mut self.devices[device].inodes;

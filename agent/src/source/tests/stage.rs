@@ -376,6 +376,11 @@ impl Books {
         });
     }
 
+    /// The files that are known, or were since the start.
+    pub(super) fn files(&self) -> impl Iterator<Item = FileId> {
+        self.known.keys().copied()
+    }
+
     /// What a checkpoint would hold now.
     fn generations(&self) -> Vec<Generation> {
         let open: BTreeSet<FileId> = self.on_the_way.iter().map(|span| span.file).collect();

@@ -1,6 +1,7 @@
 //! Truncation, rewriting and copies: what is gone is counted, what is left is read, and a copy is no new file.
 
 use super::super::InitialPosition;
+use super::simulated::Simulated;
 use super::stage::Stage;
 use crate::metrics::Metric;
 
@@ -139,6 +140,131 @@ fn a_copy_that_holds_more_than_its_original_is_read() {
     assert_eq!(stage.counted(Metric::FilesReread), 1);
 }
 
+/// Nothing tells it from another file with the same heading.
+#[test]
+fn a_copy_that_goes_on_otherwise_than_its_original_is_read_again_and_counted() {
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &lines(0, 100))]);
+    stage.look();
+    stage.read(60);
+    stage.copy("log", "log.1");
+    stage.truncate("log", 1600);
+    stage.append("log", &lines(100, 10));
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(0, 80) + &lines(100, 10) + &lines(0, 100));
+    assert_eq!(stage.counted(Metric::FilesReread), 1);
+}
+
+/// A log of 100 lines is read and copied, and 5 more lines are written to it. After `before` these are read, the log is
+/// emptied and 5 lines are written to it; after `behind`, each line has come once, and one truncation is counted.
+#[track_caller]
+fn check_short_copy(before: impl FnOnce(&mut Stage), behind: impl FnOnce(&mut Stage)) {
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &lines(0, 100))]);
+    stage.read_all();
+    stage.copy("log", "log.1");
+    stage.append("log", &lines(100, 5));
+    before(&mut stage);
+    stage.look_at(&["log"]);
+    stage.read(5);
+    stage.rewrite("log", &lines(105, 5));
+    behind(&mut stage);
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(0, 110));
+    let counted = [Metric::FilesReread, Metric::FilesTruncated, Metric::BytesLost];
+    assert_eq!(counted.map(|metric| stage.counted(metric)), [0, 1, 0]);
+    stage.append("log.1", &lines(110, 1));
+    stage.stop_and_start();
+    stage.read_all();
+    assert_eq!(stage.texts().concat(), lines(0, 111), "it is remembered, and read on where it grows");
+}
+
+#[test]
+fn a_copy_that_ends_before_what_was_read_is_no_new_file() {
+    check_short_copy(|_| {}, |_| {});
+    check_short_copy(|stage| stage.look(), |_| {});
+}
+
+#[test]
+fn a_copy_that_is_met_before_its_emptied_original_is_no_new_file() {
+    check_short_copy(|_| {}, |stage| stage.look_at(&["log.1"]));
+    check_short_copy(|stage| stage.look(), |stage| stage.look_at(&["log.1"]));
+}
+
+#[test]
+fn a_copy_beside_its_original_is_remembered_through_a_restart() {
+    let stop_and_start = |stage: &mut Stage| {
+        stage.look();
+        stage.stop_and_start();
+    };
+    check_short_copy(stop_and_start, |_| {});
+    check_short_copy(stop_and_start, |stage| stage.stop_and_start());
+    check_short_copy(|stage| stage.look(), |stage| stage.stop_and_start());
+}
+
+#[test]
+fn a_copy_that_is_renamed_is_still_the_copy() {
+    check_short_copy(
+        |stage| {
+            stage.look();
+            stage.rename("log.1", "log.2");
+            stage.look();
+            stage.rename("log.2", "log.1");
+        },
+        |stage| stage.stop_and_start(),
+    );
+}
+
+#[test]
+fn a_truncation_is_counted_though_its_copy_is_met_first() {
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &lines(0, 100))]);
+    stage.look();
+    stage.read(60);
+    stage.copy("log", "log.1");
+    stage.truncate("log", 0);
+    stage.look_at(&["log.1"]);
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(0, 100));
+    assert_eq!(stage.counted(Metric::FilesTruncated), 1);
+}
+
+#[test]
+fn a_copy_that_was_just_begun_before_its_original_was_emptied_is_no_new_file() {
+    let whole = lines(0, 100);
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &whole)]);
+    stage.read_all();
+    stage.append("log.1", "");
+    stage.look();
+    stage.append("log.1", &whole);
+    stage.rewrite("log", &lines(100, 10));
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(0, 110));
+}
+
+/// However much of a copy is there when it is looked at, while it is being made.
+#[test]
+fn a_copy_that_is_being_made_is_left_alone() {
+    let whole = lines(0, 100);
+    for part in [0, 100, 1060, 1999] {
+        let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &whole)]);
+        stage.read_all();
+        let (begun, rest) = whole.split_at(part);
+        stage.append("log.1", begun);
+        stage.look_at(&["log.1"]);
+        stage.append("log.1", rest);
+        stage.append("log", &lines(100, 10));
+        stage.read_all();
+        stage.rewrite("log", &lines(110, 10));
+        stage.outwait();
+        let repeated = if part == 100 { lines(0, 100) } else { String::new() };
+        let mut came = stage.texts();
+        came.sort_unstable();
+        let mut expected: Vec<&str> = repeated.split_inclusive('\n').collect();
+        let all = lines(0, 120);
+        expected.extend(all.split_inclusive('\n'));
+        expected.sort_unstable();
+        assert_eq!(came, expected, "after {part} bytes");
+    }
+}
+
 #[test]
 fn a_copy_of_a_short_file_is_read_again_and_counted() {
     let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", "one\n")]);
@@ -170,4 +296,66 @@ fn nuls_before_a_line_are_skipped_and_counted() {
     stage.read_all();
     assert_eq!(stage.texts().last(), Some(&"after\n"));
     assert_eq!(stage.counted(Metric::NulBytesSkipped), 700_000);
+}
+
+/// It was seen when it was half of what it became, and ends before what was read of its original.
+#[test]
+fn a_copy_that_grew_is_remembered_to_its_end() {
+    let whole = lines(0, 200);
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &whole)]);
+    stage.append("log.1", &lines(0, 150));
+    stage.read_all();
+    stage.append("log.1", &lines(150, 50));
+    stage.look();
+    stage.append("log", &lines(200, 10));
+    stage.read_all();
+    stage.books.ack(usize::MAX);
+    let known = stage.known();
+    stage.kill();
+    stage.truncate("log", 0);
+    stage.restart(known);
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(0, 210));
+    assert_eq!(stage.counted(Metric::FilesReread), 0);
+}
+
+#[test]
+fn a_copy_that_is_gone_is_remembered_no_more() {
+    let mut stage = Stage::new("log*", InitialPosition::Start, &[("log", &lines(0, 200))]);
+    stage.copy("log", "log.1");
+    stage.read_all();
+    assert!(stage.known().iter().any(|known| known.beside));
+    stage.remove("log.1");
+    stage.look();
+    assert!(!stage.known().iter().any(|known| known.beside));
+}
+
+/// Of two copies of a log that was not read before it was emptied, the later one is read. The pattern leads to none.
+#[track_caller]
+fn check_earlier_copy(more: u32, came_again: u32, reread: u64) {
+    let mut stage = Stage::simulated("log", Simulated::new());
+    stage.append("log", &lines(0, 200));
+    stage.look();
+    stage.copy("log", "log.2");
+    stage.append("log", &lines(200, more));
+    stage.copy("log", "log.1");
+    stage.truncate("log", 0);
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(0, 200 + more));
+    stage.came.clear();
+    stage.remove("log");
+    stage.outwait();
+    assert_eq!(stage.texts().concat(), lines(0, came_again));
+    assert_eq!(stage.counted(Metric::FilesReread), reread);
+}
+
+#[test]
+fn an_earlier_copy_is_told_by_what_was_read_of_a_later_one() {
+    check_earlier_copy(100, 0, 0);
+}
+
+/// Its end is more than can be proved behind what was read last.
+#[test]
+fn an_earlier_copy_that_cannot_be_told_is_read_again_and_counted() {
+    check_earlier_copy(10_000, 200, 1);
 }

@@ -34,6 +34,10 @@ pub(super) struct Books {
     order: BTreeMap<FileId, (u32, Part)>,
     /// How much of what came is judged.
     judged: usize,
+    /// How many files were counted as read again when it was judged last.
+    reread: u64,
+    /// Files that the source knew then in this run, and whether one was counted when it came to know them.
+    met: BTreeMap<FileId, bool>,
     /// Whole lines that the source could see in a file since it was started.
     seen: BTreeSet<u32>,
     /// Whether a file was cut that has a copy: both go on from one beginning, and what is lost of one seems to be in
@@ -49,10 +53,17 @@ pub(super) struct Books {
     /// The last start after which an earlier alteration was known to no checkpoint: what is emptied or cut before
     /// it is known makes other marks. So does a reboot, which changes where a file is, and what could not be read then.
     confused: u32,
+    /// How many checkpoints were written, and from which on one knows what such a start came upon.
+    saves: u32,
+    settles: u32,
     /// Lines that a cut has left: they come again, as the beginning of another file.
     kept: BTreeSet<u32>,
     /// Lines of copies, which need not be known as such by what a killed agent has left.
     copied: BTreeSet<u32>,
+    /// Files that may be taken for copies: they could not be opened when the source came upon them first, or were cut.
+    doubtful: BTreeSet<FileNumber>,
+    /// Lines that the source could see behind a head of NUL bytes.
+    holed: BTreeMap<FileNumber, BTreeSet<u32>>,
     /// Whether half a line was ever taken as it is.
     halved: bool,
 }
@@ -62,13 +73,21 @@ impl Books {
     pub(super) fn look(&mut self, host: &mut Host) {
         for file in host.matching() {
             match host.files[file].refusal {
-                Some(Refusal::Read) => continue,
-                Some(Refusal::Open) if !host.files[file].known => continue,
-                Some(Refusal::Open) | None => {}
+                Some(Refusal::Read) if host.files[file].known => continue,
+                Some(Refusal::Read | Refusal::Open) if !host.files[file].known => {
+                    self.doubtful.insert(file);
+                    continue;
+                }
+                Some(_) | None => {}
             }
             self.seen.extend(host.lines_of(file));
-            // A copy is left alone while its original is whole.
-            host.files[file].known |= !host.files[file].is_copy;
+            if is_hole(&host.files[file]) {
+                self.holed.entry(file).or_default().extend(host.lines_of(file));
+            }
+            // A copy is left alone while its original is whole, and so is an original that was found after its copy.
+            let has_copy = host.named().into_iter().any(|file| host.files[file].is_copy);
+            let is_left_alone = host.files[file].is_copy || (has_copy && self.doubtful.contains(&file));
+            host.files[file].known |= !is_left_alone;
         }
         for file in &mut host.files {
             if file.altered == Altered::Unseen && file.refusal != Some(Refusal::Read) {
@@ -84,7 +103,8 @@ impl Books {
         self.mistaken.extend(&self.kept);
         let live = &host.files[original];
         let is_known = live.known && live.altered != Altered::Unseen && live.refusal.is_none();
-        if !is_known || host.size(copy) < Head::BYTES {
+        // One head of NUL bytes is like another.
+        if !is_known || is_hole(live) || host.size(copy) < Head::BYTES {
             self.ambiguous.extend(host.lines_of(copy).chain(host.half_of(copy)));
         }
     }
@@ -104,9 +124,12 @@ impl Books {
         // could not be read before.
         let was_refused = host.files[live].is_late || host.files[live].refusal.is_some();
         if len < Tail::BYTES || has_copy || was_refused {
-            self.ambiguous.extend(host.lines_of(live));
+            self.ambiguous.extend(host.lines_of(live).chain(host.half_of(live)));
         }
-        self.forked |= has_copy;
+        if has_copy {
+            self.forked = true;
+            self.doubtful.insert(live);
+        }
         let kept: BTreeSet<u32> = host.lines_within(live, pieces).collect();
         let lost: Vec<u32> = host.lines_of(live).filter(|line| !kept.contains(line)).collect();
         // Behind the position, a cut that is filled up again at once is not seen.
@@ -128,15 +151,14 @@ impl Books {
     pub(super) fn hole(&mut self, host: &Host) {
         let live = host.live().unwrap();
         // One head of NUL bytes is like another: what was not read behind it is replaced unseen.
-        if let Some(Piece::Nuls(Head::BYTES..)) = host.files[live].pieces.first() {
-            host.lines_of(live).for_each(|line| {
-                self.seen.remove(&line);
-            });
+        for line in self.holed.remove(&live).unwrap_or_default() {
+            self.seen.remove(&line);
         }
     }
 
     /// A checkpoint was written.
     pub(super) fn save(&mut self, host: &mut Host) {
+        self.saves += 1;
         for file in &mut host.files {
             if file.altered == Altered::Seen {
                 file.altered = Altered::No;
@@ -154,10 +176,15 @@ impl Books {
         let is_confusing = |file: &File| file.altered != Altered::No || file.refusal.is_some();
         if was_rebooted || host.files.iter().any(is_confusing) {
             self.confused = self.starts;
+            // The one of the start knows only what was found again.
+            self.settles = self.saves + 2;
+        } else if self.saves < self.settles {
+            self.confused = self.starts;
         }
         self.mistaken.append(&mut self.cut);
         self.seen.clear();
         self.order.clear();
+        self.met.clear();
         // Copies and originals that the checkpoint does not know are met together; and a file that was closed, and that
         // somebody wrote to after that, looks like one that was rotated since.
         // What a cut has left may have grown beyond what is known of it.
@@ -165,7 +192,11 @@ impl Books {
         for file in host.named() {
             let it = &host.files[file];
             if it.is_copy || it.is_late || (was_rebooted && it.refusal.is_some()) {
-                self.ambiguous.extend(host.lines_of(file));
+                self.ambiguous.extend(host.lines_of(file).chain(host.half_of(file)));
+            }
+            // It is begun again under the mark that it had before it was cut, as nothing says that it was.
+            if it.is_late {
+                self.mistaken.extend(host.lines_of(file).filter(|line| self.kept.contains(line)));
             }
         }
         // What has no name left is gone with the process; what the checkpoint does not know is found only where
@@ -188,6 +219,11 @@ impl Books {
         let came = host.stage.came.get(self.judged..).unwrap_or_default();
         self.judged = host.stage.came.len();
         let reread = host.stage.counted(Metric::FilesReread);
+        let is_more = self.reread < reread;
+        self.reread = reread;
+        for file in host.stage.books.files() {
+            self.met.entry(file).or_insert(is_more);
+        }
         came.iter().for_each(|came| self.judge_one(host, came, reread));
     }
 
@@ -199,7 +235,8 @@ impl Books {
         let now = Last { starts: self.starts, kills: self.kills, reread, place: came.place };
         if let Some(last) = self.last.insert((line, part), now) {
             let is_ambiguous = self.ambiguous.contains(&line);
-            let is_allowed = last.kills < now.kills || last.reread < now.reread || is_ambiguous;
+            let is_counted = last.reread < now.reread || self.met.get(&came.file) == Some(&true);
+            let is_allowed = last.kills < now.kills || is_counted || is_ambiguous;
             assert!(is_allowed, "line {line} came twice ({part:?})");
             // A first line that came in halves, and comes whole after a kill, makes another mark.
             let is_found = last.reread == now.reread
@@ -242,4 +279,9 @@ impl Books {
             assert_ne!(host.stage.counted(Metric::BytesLost), 0, "lost in silence");
         }
     }
+}
+
+/// Whether nothing but NUL bytes is in its head.
+fn is_hole(file: &File) -> bool {
+    matches!(file.pieces.first(), Some(Piece::Nuls(Head::BYTES..)))
 }

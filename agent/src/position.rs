@@ -289,6 +289,15 @@ impl FlowId {
     }
 }
 
+/// Which of `flows` has what belonged to the flow `id`: itself; or if that is not configured any more, the one that was most
+/// likely made of it, with the same pattern or else the same destination.
+pub fn heir<'a>(id: &FlowId, flows: impl Iterator<Item = &'a FlowId> + Clone) -> Option<usize> {
+    let find = |fits: &dyn Fn(&FlowId) -> bool| flows.clone().position(fits);
+    find(&|flow| flow == id)
+        .or_else(|| find(&|flow| flow.pattern() == id.pattern()))
+        .or_else(|| find(&|flow| flow.destination() == id.destination()))
+}
+
 impl fmt::Display for FlowId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -320,6 +329,20 @@ mod tests {
         assert_eq!(Span::new(FileId::FIRST, Offset::from_raw(5), at(5)), None);
         assert_eq!(Span::new(FileId::FIRST, Offset::from_raw(6), at(5)), None);
         assert_eq!(Span::new(FileId::FIRST, Offset::from_raw(5), at(9)).map(|span| span.bytes()), Some(4));
+    }
+
+    #[test]
+    fn what_belonged_to_a_flow_has_its_heir() {
+        let flows =
+            ["kinesis:a:/x", "kinesis:b:/y", "kinesis:a:/y"].map(|id| FlowId::from_text(id.to_owned()));
+        for (id, expected) in [
+            ("kinesis:a:/y", Some(2)),
+            ("kinesis:c:/y", Some(1)),
+            ("kinesis:b:/z", Some(1)),
+            ("kinesis:c:/z", None),
+        ] {
+            assert_eq!(heir(&FlowId::from_text(id.to_owned()), flows.iter()), expected, "{id}");
+        }
     }
 
     #[test]

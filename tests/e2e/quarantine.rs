@@ -1,6 +1,8 @@
 //! What cannot be sent is kept, and nothing of it is lost: not by a crash (G1), not by a full disk, which holds up no other
 //! line (G7), and not beyond a bound that is kept (G5). What leaves it is counted by its reason, or is in the stream.
 
+#[path = "quarantine/disk.rs"]
+mod disk;
 #[path = "quarantine/told.rs"]
 mod told;
 
@@ -13,8 +15,6 @@ use kinetail_tests::faults::Mode;
 use kinetail_tests::host::Host;
 use kinetail_tests::metrics::Metrics;
 use kinetail_tests::scene::Scene;
-use kinetail_tests::strace::Strace;
-use kinetail_tests::volume::Volume;
 use kinetail_tests::wait;
 use kinetail_tests::writer::{Load, Writer, line};
 use serde_json::{Value, json};
@@ -177,71 +177,6 @@ async fn kills_cost_no_line_that_is_to_be_kept_and_keep_none_twice() -> Result<(
     agent.stop().await?;
     ensure!(kept(&scene.host)? == all, "after the stop it is another");
     Ok(())
-}
-
-/// Whatever a power cut leaves, no checkpoint has passed a line that is not on the disk.
-#[tokio::test]
-async fn what_is_kept_is_synced_before_a_checkpoint_passes_it() -> Result<()> {
-    let scene = scene(json!({})).await?;
-    let mut writer = Writer::of(scene.host.log(LOG), bad)?;
-    writer.write(10)?;
-    let agent = scene.host.start()?;
-    covered(&scene.host, 10).await?;
-    let segment = scene.host.state("quarantine/000000000001");
-    let paths = vec![segment, scene.host.state("checkpoint.new"), scene.host.state("checkpoint")];
-    let strace = Strace::new(paths, scene.host.path().join("strace"));
-    let attached = strace.attach(&agent).await?;
-    writer.write(10)?;
-    covered(&scene.host, 20).await?;
-    wait::until("a checkpoint was written", wait::LONG, async || {
-        Ok(strace.calls()?.iter().any(|call| call.name == "rename").then_some(()))
-    })
-    .await?;
-    agent.stop().await?;
-    drop(attached);
-    let calls = strace.calls()?;
-    let ours = |name: &str| {
-        calls
-            .iter()
-            .rposition(|call| call.path == "000000000001" && call.name == name)
-            .context(name.to_owned())
-    };
-    let (written, synced) = (ours("write")?, ours("fsync")?);
-    let renamed = calls.iter().skip(written).position(|call| call.name == "rename").context("rename")?;
-    ensure!(written < synced && synced < written + renamed, "{calls:#?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_full_disk_costs_bad_lines_only_and_they_are_counted() -> Result<()> {
-    let scene = scene(json!({})).await?.on(|host| host.with("quarantineBytes", json!(1 << 20)));
-    let volume = Volume::mount(scene.host.path().join("state"))?;
-    let mut writer = Writer::of(scene.host.log(LOG), mixed)?;
-    writer.write(100)?;
-    let agent = scene.host.start()?;
-    covered(&scene.host, 100).await?;
-    volume.fill()?;
-    writer.write(100)?;
-    has_the_good(&scene, &writer).await?;
-    volume.clear()?;
-    // What was kept before the disk had room again is lost; what comes then is kept.
-    scene
-        .host
-        .until("the disk is written again", wait::LONG, |metrics| {
-            Ok(metrics.sum("kinetail_lines_read_total")? == 200)
-        })
-        .await?;
-    writer.write(100)?;
-    let metrics = covered(&scene.host, 300).await?;
-    has_the_good(&scene, &writer).await?;
-    let lost = metrics.one("kinetail_lines_dropped_total{reason=\"unkept\"}")?;
-    ensure!(lost > 0 && lost <= 20, "{lost} are lost of 20");
-    ensure!(metrics.one(KEPT)? - metrics.sum("kinetail_lines_released_total")? + lost == 60, "{metrics:?}");
-    let kept = kept(&scene.host)?;
-    ensure!(kept.len() as u64 == 60 - lost, "{} are kept, {lost} lost", kept.len());
-    let said = scene.host.said()?;
-    ensure!(said.matches("could not write to the quarantine").count() == 1, "{said}");
-    agent.stop().await
 }
 
 #[tokio::test]

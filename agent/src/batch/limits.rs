@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::parse::Record;
+
 /// What one `PutRecords` call may hold. Cannot exceed what the service takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -84,6 +86,29 @@ pub struct Settings {
     pub terminator: Terminator,
 }
 
+impl Settings {
+    /// How many bytes of a record the stream takes beside its key.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match self.key {
+            PartitionKey::Random => RECORD_BYTES - RANDOM_KEY_BYTES,
+            PartitionKey::Deterministic => RECORD_BYTES - MD5_KEY_BYTES,
+        }
+    }
+
+    /// Cuts the record at the end of `buffer` to what the stream takes; says whether it had to.
+    pub fn cut(&self, record: &Record, buffer: &mut Vec<u8>) -> bool {
+        let is_cut = record.len() > self.room();
+        if is_cut {
+            let terminator = self.terminator.as_bytes();
+            let start = buffer.len() - record.len();
+            buffer.truncate(start + self.room() - terminator.len());
+            buffer.extend_from_slice(terminator);
+        }
+        is_cut
+    }
+}
+
 /// `truncatedRecordTerminator`: stands at the end of a record that had to be cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terminator(Vec<u8>);
@@ -97,14 +122,19 @@ pub struct TerminatorError;
 /// Source: <https://docs.aws.amazon.com/streams/latest/dev/large-records.html>.
 pub const RECORD_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a random key as it is written: twelve digits and a point.
+pub(super) const RANDOM_KEY_BYTES: usize = 13;
+
+/// Bytes of an MD5 in hexadecimal, the longest key.
+pub(super) const MD5_KEY_BYTES: usize = 32;
+
 impl Terminator {
     /// The terminator `text`.
     ///
     /// # Errors
     /// If it is as long as a record or longer.
     pub fn new(text: &str) -> Result<Terminator, TerminatorError> {
-        // The longest key is the hexadecimal MD5.
-        if text.len() >= RECORD_BYTES - 32 {
+        if text.len() >= RECORD_BYTES - MD5_KEY_BYTES {
             Err(TerminatorError)
         } else {
             Ok(Terminator(text.as_bytes().to_vec()))

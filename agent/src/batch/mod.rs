@@ -11,6 +11,7 @@ use md5::{Digest, Md5};
 use tokio::time::Instant;
 
 pub use limits::{Limits, LimitsError, PartitionKey, RECORD_BYTES, Settings, Terminator, TerminatorError};
+use limits::{MD5_KEY_BYTES, RANDOM_KEY_BYTES};
 
 use crate::loss::Dropped;
 use crate::parse::Record;
@@ -31,8 +32,8 @@ impl Key {
     /// Bytes of the key as it is written.
     fn len(self) -> usize {
         match self {
-            Key::Random(_) => 13,
-            Key::Md5(_) => 32,
+            Key::Random(_) => RANDOM_KEY_BYTES,
+            Key::Md5(_) => MD5_KEY_BYTES,
         }
     }
 
@@ -201,19 +202,14 @@ impl Batcher {
                 Key::Md5(Md5::digest(self.buffer.get(start..).unwrap_or_default()).into())
             }
         };
-        let len = record.len().min(RECORD_BYTES - key.len());
+        let len = record.len().min(self.settings.room());
         let limits = self.settings.limits;
         // A record larger than a request may be is sent alone, as by the Java agent.
         let fits = self.entries.len() < limits.records() && self.bytes + len + key.len() <= limits.bytes();
         if !fits && !self.entries.is_empty() {
             return Added::Full;
         }
-        let is_cut = len < record.len();
-        if is_cut {
-            let terminator = self.settings.terminator.as_bytes();
-            self.buffer.truncate(start + len - terminator.len());
-            self.buffer.extend_from_slice(terminator);
-        }
+        let is_cut = self.settings.cut(record, &mut self.buffer);
         self.entries.push(Entry { end: start + len, key, line });
         self.bytes += len + key.len();
         self.unshared += 1;

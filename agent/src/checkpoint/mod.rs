@@ -154,6 +154,12 @@ impl Keeper {
         }
     }
 
+    /// That a snapshot was not written, as what its positions have passed is not on the disk. It is tried again.
+    pub fn held_back(&mut self) {
+        self.count(Metric::CheckpointsFailed);
+        self.changed = true;
+    }
+
     /// Counts what is not one flow's alone.
     fn count(&self, metric: Metric) {
         if let Some(flow) = self.flows.first() {

@@ -76,7 +76,8 @@ Examples:
   kinetail parse -c agent.json --flow access /var/log/httpd/access_log
   kinetail parse -c agent.json --flow access --diff-java /var/log/httpd/access_log
 
-What a flow adds of its host (`addPosition`, ADDEC2METADATA) is left out, and no record is cut to the stream's limit.";
+With a flow, each record is what would be sent: as `onParseError` says of a line that does not match, cut to the stream's \
+limit, with its place. What only a running agent knows (`@file`, what ADDEC2METADATA adds) stands as zeros or null.";
 
 const AFTER_STATUS: &str = "\
 Asks the agent that runs on the same state directory, on the socket `control.sock` in it; only root and the agent's user \

@@ -95,7 +95,7 @@ fn describe_steps(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn describe_step(step: &Step) -> String {
     match step {
-        Step::Log { format, types } => {
+        Step::Log { format, types } | Step::Spelt { format, types } => {
             let types = match types {
                 JsonTypes::Strings => "strings",
                 JsonTypes::Native => "native types",

@@ -54,7 +54,7 @@ pub static KEYS: &[Key] = &[
     agent("userAgentOverride", Kind::Text, "What the header `User-Agent` of each call is, in place of the SDK's words."),
     agent("connectionTimeoutMillis", MILLIS, "How long a connection may take to open; 0 for any time.").default(Number(10_000)),
     agent("socketTimeoutMillis", MILLIS, "How long an answer may take, beside 10 s for the call itself; 0 for any time.").default(Number(50_000)),
-    agent("connectionTTLMillis", millis(-1, DAY_MILLIS), "How old a connection may become; -1 for any age.").default(Number(-1)).not_yet(Number(-1)),
+    agent("connectionTTLMillis", millis(-1, DAY_MILLIS), "How old a connection may become; -1 for any age.").default(Number(-1)).without("a connection that is idle for 90 seconds is closed, and one in use is as good as a new one"),
     agent("useTcpKeepAlive", Kind::Flag, "Whether TCP probes idle connections.").default(Flag(false)).without("a connection that is idle for 90 seconds is closed, long before TCP would probe it"),
     agent("useHttpGzip", Kind::Flag, "Whether answers may be compressed.").default(Flag(false)).without("answers are small"),
     agent("maxConnections", PIECES, "How many connections may be open.").without("a connection is opened for each request on its way, and those are bounded by flow"),

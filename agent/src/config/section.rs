@@ -3,7 +3,7 @@
 //! Everything that the table can say about a key is checked here, whether or not somebody asks for the key: that it
 //! is known, that its value is of the right kind and within its range, and what follows from giving it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,10 +21,9 @@ pub(super) struct Section<'a> {
     object: &'a Object,
     /// The honoured keys that were given, with values that they may have.
     given: BTreeMap<&'static str, Given>,
-    problems: Vec<Problem>,
     /// The keys that somebody asked for.
-    #[cfg(test)]
-    asked: std::collections::BTreeSet<&'static str>,
+    asked: BTreeSet<&'static str>,
+    problems: Vec<Problem>,
 }
 
 impl<'a> Section<'a> {
@@ -35,9 +34,8 @@ impl<'a> Section<'a> {
             holder,
             object,
             given: BTreeMap::new(),
+            asked: BTreeSet::new(),
             problems: Vec::new(),
-            #[cfg(test)]
-            asked: std::collections::BTreeSet::new(),
         };
         for entry in &object.entries {
             section.take(entry);
@@ -155,9 +153,21 @@ impl<'a> Section<'a> {
         self.problems.push(Problem::warning(self.file, self.spot(name), text));
     }
 
+    /// Notes that nothing comes of the key `name`.
+    pub(super) fn note(&mut self, name: &str, text: impl Into<String>) {
+        self.problems.push(Problem::note(self.file, self.spot(name), text));
+    }
+
+    /// Notes of each key that was given and that nobody asked for that `who` does not use it.
+    pub(super) fn note_unasked(&mut self, who: &str) {
+        let unasked: Vec<_> = self.given.keys().copied().filter(|name| !self.asked.contains(name)).collect();
+        for name in unasked {
+            self.note(name, format!("`{name}` has no effect here: {who} does not use it"));
+        }
+    }
+
     fn value(&mut self, name: &str) -> Option<Given> {
         let key = keys::find(self.holder, name)?;
-        #[cfg(test)]
         self.asked.insert(key.name);
         self.given.get(name).cloned().or(match key.default {
             Default::Nothing => None,

@@ -21,14 +21,32 @@ const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
 /// What `dataProcessingOptions` of a flow in `file` make of a line. Nothing comes of it if a step is wrong; what is
 /// wrong is noted in any case.
 pub(super) fn parser(file: &Path, flow: &mut Section<'_>, problems: &mut Vec<Problem>) -> Option<Parser> {
-    let types = json_types(flow).unwrap_or(JsonTypes::Strings);
+    let types = json_types(flow, JsonTypes::Strings);
     let mut steps = Some(Vec::new());
     for item in flow.list("dataProcessingOptions") {
         let made = of_item(file, item, types, problems);
         // What is wrong with each item is to be told, so none may keep another from being read.
         steps = steps.zip(made).map(|(before, made)| [before, made].concat());
     }
+    if types == JsonTypes::Native && steps.as_ref().is_some_and(|steps| !steps.iter().any(has_types)) {
+        flow.note("jsonTypes", "`jsonTypes` has no effect here: no step of this flow reads values of a log");
+    }
     steps.map(Parser::new)
+}
+
+/// Whether `jsonTypes` says how it writes values.
+fn has_types(step: &Step) -> bool {
+    match step {
+        Step::Log { .. } | Step::Spelt { .. } | Step::Renamed(_) | Step::Template(_) => true,
+        Step::Pattern(_)
+        | Step::JsonLog
+        | Step::Csv(_)
+        | Step::SingleLine(_)
+        | Step::AddMetadata(_)
+        | Step::AddInstance(_)
+        | Step::AddBrackets
+        | Step::Pretty => false,
+    }
 }
 
 fn of_item(file: &Path, item: &Node, types: JsonTypes, problems: &mut Vec<Problem>) -> Option<Vec<Step>> {
@@ -39,17 +57,30 @@ fn of_item(file: &Path, item: &Node, types: JsonTypes, problems: &mut Vec<Proble
     };
     let mut section = Section::new(file, Holder::Step, object);
     let step = step(&mut section, types);
-    let is_pretty = section.text("jsonFormat").as_deref() == Some("PRETTYPRINT");
+    let gives_objects = step.as_ref().is_none_or(Step::gives_objects);
+    let is_pretty = gives_objects && section.text("jsonFormat").as_deref() == Some("PRETTYPRINT");
+    if step.is_some() {
+        let who = user(&mut section);
+        section.note_unasked(&who);
+    }
     problems.extend(section.into_problems());
-    let step = step?;
-    let pretty = (is_pretty && step.gives_objects()).then_some(Step::Pretty);
-    Some([step].into_iter().chain(pretty).collect())
+    Some([step?].into_iter().chain(is_pretty.then_some(Step::Pretty)).collect())
+}
+
+/// How a message names what the keys of this step are for.
+fn user(section: &mut Section<'_>) -> String {
+    let mut words = section.text("optionName").map_or_else(String::new, |option| format!("`{option}`"));
+    if words == "`LOGTOJSON`" {
+        words += &match (section.text("matchPattern"), section.text("logFormat")) {
+            (Some(_), _) => " with `matchPattern`".to_owned(),
+            (None, word) => format!(" with `logFormat` `{}`", word.unwrap_or_default()),
+        };
+    }
+    words
 }
 
 fn step(section: &mut Section<'_>, types: JsonTypes) -> Option<Step> {
-    let option = section.required("optionName");
-    let types = json_types(section).unwrap_or(types);
-    match option?.as_str() {
+    match section.required("optionName")?.as_str() {
         "SINGLELINE" => Some(Step::SingleLine(single_line(section))),
         "CSVTOJSON" => csv(section).map(Step::Csv),
         "LOGTOJSON" => log(section, types),
@@ -106,9 +137,12 @@ fn csv(section: &mut Section<'_>) -> Option<Csv> {
 }
 
 fn log(section: &mut Section<'_>, types: JsonTypes) -> Option<Step> {
-    let names = section.texts("customFieldNames");
     let pattern = section.text("matchPattern");
     let word = section.required("logFormat")?;
+    if (word.as_str(), &pattern) == ("JSON", &None) {
+        return Some(Step::JsonLog);
+    }
+    let names = section.texts("customFieldNames");
     let Some(format) = Format::from_word(&word) else {
         if pattern.is_some() {
             let told =
@@ -119,8 +153,8 @@ fn log(section: &mut Section<'_>, types: JsonTypes) -> Option<Step> {
         return format_of_ours(section, &word, names.as_deref(), types);
     };
     let (key, told) = match (pattern, names) {
-        (None, None) => return Some(Step::Log { format, types }),
-        (None, Some(names)) => match Renamed::new(format, &names, types) {
+        (None, None) => return Some(Step::Log { format, types: json_types(section, types) }),
+        (None, Some(names)) => match Renamed::new(format, &names, json_types(section, types)) {
             Ok(renamed) => return Some(Step::Renamed(renamed)),
             Err(error) => ("customFieldNames", error.to_string()),
         },
@@ -144,11 +178,12 @@ fn format_of_ours(
     names: Option<&[String]>,
     types: JsonTypes,
 ) -> Option<Step> {
+    let types = json_types(section, types);
     let (key, template) = match word {
         "APACHE" => {
             let text = section.required("apacheLogFormat")?;
             if let (None, Some(format)) = (names, built_in(&text)) {
-                return Some(Step::Log { format, types });
+                return Some(Step::Spelt { format, types });
             }
             ("apacheLogFormat", Template::of_access_log(&text, names, types))
         }
@@ -166,8 +201,7 @@ fn format_of_ours(
             let text = text.as_deref().unwrap_or(NGINX_COMBINED);
             ("nginxLogFormat", Template::of_nginx(text, names, types))
         }
-        "JSON" => return Some(Step::JsonLog),
-        // The table has no other words.
+        // The table has no other words that stand for a format.
         _ => return None,
     };
     template.map(Step::Template).map_err(|error| section.error(key, format!("`{key}`: {error}"))).ok()
@@ -216,7 +250,11 @@ fn json(value: &Value) -> Json {
     }
 }
 
-fn json_types(section: &mut Section<'_>) -> Option<JsonTypes> {
-    let types = section.text("jsonTypes")?;
-    Some(if types == "native" { JsonTypes::Native } else { JsonTypes::Strings })
+/// What `jsonTypes` says, or `otherwise`.
+fn json_types(section: &mut Section<'_>, otherwise: JsonTypes) -> JsonTypes {
+    match section.text("jsonTypes").as_deref() {
+        Some("native") => JsonTypes::Native,
+        Some(_) => JsonTypes::Strings,
+        None => otherwise,
+    }
 }

@@ -12,13 +12,15 @@ use crate::config::key::{Default, Effect, Key, Kind};
 use crate::config::keys::KEYS;
 use crate::expression::Expression;
 use crate::layout::{Layout, Records};
-use crate::parse::{Format, JsonTypes, Step, Surroundings};
+use crate::parse::{Format, JsonTypes, Step};
 use crate::quarantine::OnMismatch;
 use crate::report::cloudwatch;
 use crate::report::java::Detail;
 use crate::send::{Access, Keys, Patience, Role, UserAgent, Waits};
 use crate::source::InitialPosition;
-use crate::split::Line;
+
+mod drop_ins;
+mod steps;
 
 const FLOW: &str = r#"{ "filePattern": "/var/log/app.log", "kinesisStream": "app" }"#;
 
@@ -65,11 +67,6 @@ fn host(flows: &str, drop_ins: &[(&str, &str)]) -> TempDir {
     host
 }
 
-fn load_host(host: &TempDir) -> Result<Config, Problems> {
-    let drop_ins = Some(host.path().join("agent.d"));
-    load(&Sources { main: host.path().join("agent.json"), drop_ins, state_directory: None })
-}
-
 #[test]
 fn a_good_configuration_loads_without_a_word() {
     for file in fixtures("good") {
@@ -83,6 +80,15 @@ fn what_may_be_meant_otherwise_loads_with_a_warning() {
     for file in fixtures("warned") {
         let config = load_file(&file).unwrap_or_else(|problems| unreachable!("{problems}"));
         check_told(&file, &config.warnings);
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_noted() {
+    for file in fixtures("noted") {
+        let config = load_file(&file).unwrap_or_else(|problems| unreachable!("{problems}"));
+        assert_eq!(config.warnings, []);
+        check_told(&file, &config.notes);
     }
 }
 
@@ -241,86 +247,6 @@ fn every_honoured_key_is_in_the_fixture_of_that_name() {
     }
 }
 
-/// What the flow of `fixtures/config/good/every-step.json` with this name makes of a line, at a time in 2021.
-#[track_caller]
-fn check_step(flow: &str, line: &str, expected: &str) {
-    let config = load_fixture("good/every-step.json");
-    let mut parser = config.flows.into_iter().find(|known| known.name == flow).unwrap().parser;
-    let mut buffer = Vec::new();
-    let around = Surroundings::at(Duration::from_millis(1_612_325_106_789));
-    parser.parse(&Line::alone(line.as_bytes()), &around, &mut buffer).unwrap();
-    assert_eq!(str::from_utf8(&buffer), Ok(expected));
-}
-
-#[test]
-fn every_step_does_what_it_says() {
-    check_step("joined", " a\n b\n", "{ a\\\\n b\n}");
-    check_step("columns", "1\t\"a\tb\"\n", "{\n  \"id\" : \"1\",\n  \"name\" : \"a\\tb\"\n}\n");
-    check_step(
-        "told",
-        "x\n",
-        "{\"ts\":\"2021-02-03T04:05:06.789Z\",\"metadata\":{\"env\":\"qa\",\"n\":[1.1,100000.0,7,null,true]},\"data\":\"x\"}\n",
-    );
-    let line = "::1 - - [03/Feb/2021:04:05:06 +0100] \"-\" 408 -\n";
-    let record = "{\"host\":\"::1\",\"ident\":null,\"authuser\":null,\"datetime\":\"03/Feb/2021:04:05:06 +0100\",\
-                  \"time\":1612321506000,\"timeIso\":\"2021-02-03T04:05:06+01:00\",\"request\":null,\"method\":null,\
-                  \"path\":null,\"query\":null,\"protocol\":null,\"response\":408,\"bytes\":0}\n";
-    check_step("log", line, record);
-    check_step(
-        "renamed",
-        "Feb  3 04:05:06 web1 sshd[812]: hello\n",
-        "{\"when\":\"Feb  3 04:05:06\",\"where\":\"web1\",\"who\":\"sshd\",\"number\":\"812\",\"what\":\"hello\"}\n",
-    );
-    check_step("matched", "- INFO x\n", "{\"who\":null,\"level\":\"INFO\",\"what\":\"x\"}\n");
-    check_step(
-        "rfc3339",
-        "2021-02-03T04:05:06Z web1 sshd: hello\n",
-        "{\"timestamp\":\"2021-02-03T04:05:06Z\",\"hostname\":\"web1\",\"program\":\"sshd\",\"processid\":null,\"message\":\"hello\"}\n",
-    );
-}
-
-#[test]
-fn formats_of_the_operator_do_what_they_say() {
-    check_step(
-        "of httpd",
-        "::1 404 17\n",
-        "{\"host\":\"::1\",\"response\":\"404\",\"durationMicros\":\"17\"}\n",
-    );
-    check_step(
-        "of httpd's errors",
-        "[error] [pid 7] no\n",
-        "{\"severity\":\"error\",\"processid\":\"7\",\"message\":\"no\"}\n",
-    );
-    check_step("of json", "{\"a\" : \"\\x41\"}\n", "{\"a\":\"A\"}\n");
-    check_step(
-        "of nginx",
-        "::1 [03/Feb/2021:04:05:06 +0100] 200\n",
-        "{\"host\":\"::1\",\"datetime\":\"03/Feb/2021:04:05:06 +0100\",\"response\":\"200\"}\n",
-    );
-    check_step(
-        "of log4j",
-        "2021-02-03 04:05:06,789 WARN  [main] a.B - x\n",
-        "{\"timestamp\":\"2021-02-03 04:05:06,789\",\"level\":\"WARN\",\"thread\":\"main\",\"logger\":\"a.B\",\"message\":\"x\",\"stackTrace\":null}\n",
-    );
-}
-
-#[test]
-fn an_entry_of_log4j_begins_where_its_pattern_says() {
-    let config = load_fixture("good/every-step.json");
-    let begins = |name: &str| {
-        let flow = config.flows.iter().find(|flow| flow.name == name).unwrap();
-        match &flow.source.layout.records {
-            Records::EachLine => None,
-            Records::BeginningWith { pattern, idle } => Some((pattern.clone(), *idle)),
-        }
-    };
-    let (pattern, idle) = begins("of log4j").unwrap();
-    assert!(pattern.matches(b"2021-02-03 04:05:06,789 WARN  [main] a.B - x\n"));
-    assert!(!pattern.matches(b"\tat a.B.c(B.java:7)\n"));
-    assert_eq!(idle, Duration::from_millis(500));
-    assert!(begins("of nginx").is_none());
-}
-
 #[test]
 fn what_the_java_agent_took_means_the_same() {
     let config = load_fixture("good/as-the-java-agent-took-it.json");
@@ -363,62 +289,6 @@ fn a_file_that_is_not_there_is_refused() {
         problems.to_string(),
         "/nonexistent/agent.json: cannot be read: No such file or directory (os error 2)"
     );
-}
-
-#[test]
-fn drop_ins_add_their_flows_in_the_order_of_their_names() {
-    let flow = |stream: &str| {
-        format!(
-            "{{ \"flows\": [{{ \"filePattern\": \"/var/log/app.log\", \"kinesisStream\": \"{stream}\" }}] }}"
-        )
-    };
-    let host = host(FLOW, &[("20.json", &flow("c")), ("10.json", &flow("b"))]);
-    let config = load_host(&host).unwrap();
-    let streams: Vec<_> = config.flows.iter().map(|flow| flow.stream.as_str()).collect();
-    assert_eq!(streams, ["app", "b", "c"]);
-    assert_eq!(config.warnings, []);
-}
-
-#[test]
-fn drop_ins_that_cannot_be_used_are_passed_over_with_a_warning() {
-    let broken = [
-        ("a.json", "{"),
-        ("b.json", "{ \"flows\": null }"),
-        ("c.json", "{ \"kinesis.region\": \"eu-west-1\", \"flows\": [] }"),
-        ("d.json.rpmsave", "{}"),
-        (".e.json.swp", "{}"),
-    ];
-    let host = host(FLOW, &broken);
-    fs::create_dir(host.path().join("agent.d/f.json")).unwrap();
-    let config = load_host(&host).unwrap();
-    assert_eq!(config.flows.len(), 1);
-    let directory = format!("{}/agent.d/", host.path().display());
-    let told: Vec<_> =
-        config.warnings.iter().map(|warning| warning.to_string().replace(&directory, "")).collect();
-    assert_eq!(
-        told,
-        [
-            "a.json:1:1: warning: is not JSON: unterminated object; the file is passed over",
-            "b.json:1:3: warning: `flows` must be a list, not null; it is passed over",
-            "c.json:1:3: warning: `kinesis.region` has no effect here: only `flows` is read from this file",
-            "d.json.rpmsave: warning: is passed over: its name does not end in `.json`",
-        ]
-    );
-}
-
-#[test]
-fn a_drop_in_whose_flow_means_nothing_is_an_error() {
-    let host = host(FLOW, &[("a.json", "{ \"flows\": [{ \"kinesisStream\": \"b\" }] }")]);
-    let told = load_host(&host).unwrap_err().to_string();
-    assert_eq!(told, format!("{}/agent.d/a.json:1:13: this flow needs `filePattern`", host.path().display()));
-}
-
-#[test]
-fn drop_ins_alone_are_enough() {
-    let host = host("", &[("a.json", &format!("{{ \"flows\": [{FLOW}] }}"))]);
-    assert_eq!(load_host(&host).unwrap().flows.len(), 1);
-    fs::write(host.path().join("agent.json"), "{}").unwrap();
-    assert_eq!(load_host(&host).unwrap().flows.len(), 1);
 }
 
 /// A value that `key` may have, in JSON; one that this version refuses otherwise, if need be.

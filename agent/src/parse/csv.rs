@@ -94,6 +94,11 @@ impl Csv {
         }
     }
 
+    /// The same with quotes that are characters like others.
+    pub(super) fn without_quotes(&self) -> Csv {
+        Csv { quote: None, ..self.clone() }
+    }
+
     /// Appends the object of `line`, which has no newline at its end.
     pub(super) fn write(&self, line: &[u8], out: &mut Vec<u8>) -> Result<Record, Failure> {
         match (&self.delimiter, self.quote) {

@@ -5,7 +5,7 @@
 //! parse what is sent.
 
 use super::pattern::Pattern;
-use super::{Format, Record};
+use super::{Format, Record, Step};
 
 /// The Java agent with one step, `LOGTOJSON`.
 #[derive(Clone, Debug)]
@@ -31,6 +31,11 @@ impl JavaAgent {
     #[must_use]
     pub fn with_pattern(pattern: Pattern) -> JavaAgent {
         JavaAgent { pattern }
+    }
+
+    /// Its step as one of ours, which does what it does.
+    pub(super) fn into_step(self) -> Step {
+        Step::Pattern(self.pattern)
     }
 
     /// Appends the record that it sends for `line`, which may have a newline at its end; `None` if it drops the line.

@@ -23,6 +23,13 @@ pub enum Step {
         /// How their values are written.
         types: JsonTypes,
     },
+    /// The same, where the operator did not name the format but spelt it out: in words that only this agent has.
+    Spelt {
+        /// Which fields an entry has.
+        format: Format,
+        /// How their values are written.
+        types: JsonTypes,
+    },
     /// `LOGTOJSON` with `customFieldNames`: the same under other names.
     Renamed(Renamed),
     /// `LOGTOJSON` with `matchPattern`: what the groups of an expression match becomes one JSON object on one line.
@@ -89,7 +96,9 @@ impl Step {
         out: &mut Vec<u8>,
     ) -> Result<Made, Trouble> {
         let record = match self {
-            Step::Log { format, types } => format.write(without_newline(input), *types, out)?,
+            Step::Log { format, types } | Step::Spelt { format, types } => {
+                format.write(without_newline(input), *types, out)?
+            }
             Step::Renamed(renamed) => renamed.write(without_newline(input), out)?,
             Step::Pattern(pattern) => pattern.write(without_newline(input), out)?,
             Step::Template(template) => template.convert(without_newline(input), out)?,
@@ -112,21 +121,21 @@ impl Step {
         Ok(Made::Record(record))
     }
 
-    /// The Java agent with this step, if that is `LOGTOJSON` and the Java agent knows its format.
+    /// What the Java agent does where it is given this step; nothing if it does not know the format, and does not start.
     #[must_use]
-    pub fn java_agent(&self) -> Option<JavaAgent> {
+    pub fn of_java_agent(&self) -> Option<Step> {
         match self {
-            Step::Log { format, .. } => Some(JavaAgent::with_format(*format)),
-            Step::Renamed(renamed) => renamed.java_agent(),
-            Step::Pattern(pattern) => Some(JavaAgent::with_pattern(pattern.clone())),
-            Step::Template(_)
-            | Step::JsonLog
-            | Step::Csv(_)
+            Step::Log { format, .. } => Some(JavaAgent::with_format(*format).into_step()),
+            Step::Renamed(renamed) => renamed.java_agent().map(JavaAgent::into_step),
+            // It knows no quotes.
+            Step::Csv(csv) => Some(Step::Csv(csv.without_quotes())),
+            Step::Pattern(_)
             | Step::SingleLine(_)
             | Step::AddMetadata(_)
             | Step::AddInstance(_)
             | Step::AddBrackets
-            | Step::Pretty => None,
+            | Step::Pretty => Some(self.clone()),
+            Step::Spelt { .. } | Step::Template(_) | Step::JsonLog => None,
         }
     }
 
@@ -135,6 +144,7 @@ impl Step {
     pub fn gives_objects(&self) -> bool {
         match self {
             Step::Log { .. }
+            | Step::Spelt { .. }
             | Step::Renamed(_)
             | Step::Pattern(_)
             | Step::Template(_)
@@ -152,6 +162,7 @@ impl Step {
         match self {
             Step::AddInstance(period) => Some(*period),
             Step::Log { .. }
+            | Step::Spelt { .. }
             | Step::Renamed(_)
             | Step::Pattern(_)
             | Step::Template(_)

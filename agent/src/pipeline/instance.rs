@@ -40,7 +40,8 @@ pub(super) async fn know(flows: &[Flow], aws: &Aws) -> Known {
     let (tell, known) = watch::channel(None);
     let periods = flows.iter().flat_map(|flow| flow.parser.steps()).filter_map(Step::instance_period);
     if let Some(period) = periods.min() {
-        let mut inquirer = Inquirer { ec2: Ec2::new(aws.credentials()), tell, period, is_away: false };
+        let ec2 = Ec2::new(aws.credentials(), |settings| aws.connector(settings));
+        let mut inquirer = Inquirer { ec2, tell, period, is_away: false };
         // Whatever comes of it, the next question comes in time.
         let next = timeout(FIRST, inquirer.ask()).await.unwrap_or(Duration::ZERO);
         tokio::spawn(inquirer.run(next));

@@ -98,6 +98,7 @@ impl Keeping {
     fn stray(&self, index: usize, refused: Refused) -> (Option<FileId>, Stray) {
         let Refused { origin, data: bytes, why, .. } = refused;
         let (file, offset) = origin.unzip();
+        // A file is told of, with its mark, before the first batch that has a line of it.
         let known = file.and_then(|file| self.keeper.file(index, file)?.mark);
         let mark = known.unwrap_or(Mark { place: 0, turn: 0, first: None });
         let (lines, offset) = (1, offset.unwrap_or_default());
@@ -124,11 +125,13 @@ impl Keeping {
         let snapshot = self.keeper.snapshot(Instant::now());
         let store = Arc::clone(&self.store);
         let saving = self.write(move |quarantine| {
-            quarantine.sync();
-            (store.save(&snapshot.state), snapshot)
+            let saved = quarantine.sync().then(|| store.save(&snapshot.state));
+            (saved, snapshot)
         });
-        if let Some((result, snapshot)) = saving.await {
-            self.keeper.saved(snapshot.records(), result);
+        match saving.await {
+            Some((Some(result), snapshot)) => self.keeper.saved(snapshot.records(), result),
+            Some((None, _)) => self.keeper.held_back(),
+            None => {}
         }
     }
 

@@ -19,9 +19,9 @@ mod keeping;
 mod on_the_way;
 mod quarantine;
 mod reader;
+mod record_maker;
 mod replay;
 mod report;
-mod scribe;
 mod sending;
 mod strays;
 mod unprocessed;
@@ -50,9 +50,9 @@ use joint::Joint;
 use keeping::Keeping;
 use quarantine::Ward;
 use reader::{Desk, Parcel, Reader};
+use record_maker::RecordMaker;
 use replay::Replayer;
 use report::Reporter;
-use scribe::Scriptorium;
 use sending::Sending;
 use strays::Strays;
 use unprocessed::Unprocessed;
@@ -204,9 +204,9 @@ async fn run_flows(
             messages: messages.clone(),
         };
         sending.push(tokio::spawn(task.run(parceled)));
-        let scriptorium = Scriptorium::new(&flow, host.clone(), known.clone());
-        replayers.push(Replayer::new(scriptorium.clone(), flow.batch.clone(), parcels.downgrade()));
-        read(flow, scriptorium, joint, source, parcels)?;
+        let maker = RecordMaker::new(&flow, host.clone(), known.clone());
+        replayers.push(Replayer::new(maker.clone(), flow.batch.clone(), parcels.downgrade()));
+        read(flow, maker, joint, source, parcels)?;
     }
     let ward = Ward { quarantine, replayers };
     let attendant = Attendant::start(&joints, messages.downgrade(), ward, agent.state_directory.clone());
@@ -290,7 +290,7 @@ fn sender(flow: &Flow, joint: &Joint, aws: &Aws) -> Sender<Kinesis> {
 /// Starts a flow's reader. It ends when its bell says so; a panic in it ends the process.
 fn read(
     flow: Flow,
-    scriptorium: Scriptorium,
+    maker: RecordMaker,
     joint: &Joint,
     source: Source,
     parcels: mpsc::Sender<Parcel>,
@@ -298,7 +298,7 @@ fn read(
     let batcher = Batcher::new(flow.batch, fastrand::Rng::new());
     let strays = Strays::new(flow.on_mismatch, flow.name.clone(), Arc::clone(&joint.budget));
     let desk = Desk::new(batcher, parcels, joint, Unprocessed::of(&flow.name), strays);
-    let reader = Reader { source, bell: Arc::clone(&joint.bell), scriptorium, desk };
+    let reader = Reader { source, bell: Arc::clone(&joint.bell), maker, desk };
     let thread = std::thread::Builder::new().name(flow.name).spawn(move || reader.run());
     thread.map_err(|source| RunError::System { what: "a reader's thread", source })?;
     Ok(())

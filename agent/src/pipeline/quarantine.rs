@@ -9,11 +9,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use super::joint::Joint;
-use super::replay::{Replayer, Verdict, heir};
+use super::replay::{Replayer, Verdict};
 use crate::chain::Chain;
 use crate::control::{Answer, Picked, Replayed};
 use crate::loss::Cause;
-use crate::position::FlowId;
+use crate::position::{FlowId, heir};
 use crate::quarantine::{Entry, Filter, JournalError, Quarantine};
 
 /// How long one answer may take: less than a client waits.
@@ -117,14 +117,15 @@ fn filter(flows: &[Joint], Picked { flow, reason }: &Picked) -> Result<Filter, S
     let cause = |label: &String| {
         Cause::from_label(label).ok_or_else(|| format!("`{label}` is no reason for which lines are kept"))
     };
-    Ok(Filter { flow: flow.as_ref().map(named), cause: reason.as_ref().map(cause).transpose()? })
+    let configured = flows.iter().map(|flow| flow.id.clone()).collect();
+    Ok(Filter { flow: flow.as_ref().map(named), cause: reason.as_ref().map(cause).transpose()?, configured })
 }
 
 /// The entries of each flow that may send them.
 fn by_heir(entries: Vec<Entry>, flows: &[Joint]) -> BTreeMap<Option<usize>, Vec<Entry>> {
     let mut sorted: BTreeMap<Option<usize>, Vec<Entry>> = BTreeMap::new();
     for entry in entries {
-        sorted.entry(heir(&entry.flow, flows)).or_default().push(entry);
+        sorted.entry(heir(&entry.flow, flows.iter().map(|flow| &flow.id))).or_default().push(entry);
     }
     sorted
 }

@@ -17,8 +17,8 @@ use tokio::time::{Instant, timeout};
 use super::counts::Counts;
 use super::joint::Joint;
 use super::on_the_way::OnTheWay;
+use super::record_maker::{RecordMaker, RecordWriter};
 use super::replay::Replay;
-use super::scribe::{Scribe, Scriptorium};
 use super::strays::{Gathered, Strays};
 use super::unprocessed::Unprocessed;
 use crate::batch::{Added, Batch, Batcher, Closed};
@@ -60,7 +60,7 @@ pub(super) enum Parcel {
 pub(super) struct Reader {
     pub(super) source: Source,
     pub(super) bell: Arc<Bell>,
-    pub(super) scriptorium: Scriptorium,
+    pub(super) maker: RecordMaker,
     pub(super) desk: Desk,
 }
 
@@ -90,8 +90,8 @@ impl Reader {
     fn read(&mut self, now: Instant) -> bool {
         let chunk = self.source.read(now, |change| self.desk.forward(change, now));
         let Some(chunk) = chunk else { return false };
-        let mut scribe = self.scriptorium.scribe(chunk.mark());
-        let (file, taken) = (chunk.file(), self.desk.take(&chunk, &mut scribe, now));
+        let mut writer = self.maker.writer(chunk.mark());
+        let (file, taken) = (chunk.file(), self.desk.take(&chunk, &mut writer, now));
         self.source.advance(file, taken.end, now);
         if let Some(footer) = taken.footer {
             self.source.end_records(file, footer);
@@ -171,12 +171,12 @@ impl Desk {
     }
 
     /// Makes records of the chunk's lines, as far as there is room.
-    fn take(&mut self, chunk: &Chunk<'_>, scribe: &mut Scribe<'_>, now: Instant) -> Taken {
+    fn take(&mut self, chunk: &Chunk<'_>, writer: &mut RecordWriter<'_>, now: Instant) -> Taken {
         let (mut done, mut is_all, mut footer) = (Done::default(), true, None);
         for line in split(chunk) {
             match line.role() {
                 Role::Record => {
-                    if !self.write(chunk, &line, &mut done, scribe, now) {
+                    if !self.write(chunk, &line, &mut done, writer, now) {
                         is_all = false;
                         break;
                     }
@@ -205,7 +205,7 @@ impl Desk {
         chunk: &Chunk<'_>,
         line: &Line<'_>,
         done: &mut Done,
-        scribe: &mut Scribe<'_>,
+        writer: &mut RecordWriter<'_>,
         now: Instant,
     ) -> bool {
         let more = 2 * line.bytes().len();
@@ -218,7 +218,7 @@ impl Desk {
         }
         let offset = chunk.start().advance(done.end);
         let mut raw = 0;
-        let record = match scribe.write(line, offset, self.batcher.buffer()) {
+        let record = match writer.write(line, offset, self.batcher.buffer()) {
             Ok(record) => record,
             Err(mismatch) => match self.strays.policy {
                 OnMismatch::Keep => return self.set_aside(chunk, line, done, &mismatch, now),

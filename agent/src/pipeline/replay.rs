@@ -12,13 +12,12 @@ use tokio::time::Instant;
 
 use super::joint::Joint;
 use super::reader::Parcel;
-use super::scribe::Scriptorium;
+use super::record_maker::RecordMaker;
 use crate::batch::{self, Added, Batch, Batcher, Closed};
 use crate::budget::Charge;
 use crate::loss::Cause;
 use crate::metrics::{Metric, Metrics};
 use crate::parse::Record;
-use crate::position::FlowId;
 use crate::quarantine::Entry;
 use crate::split::Line;
 
@@ -45,7 +44,7 @@ pub(super) struct Verdict {
 /// What a flow needs to send such lines.
 #[derive(Debug)]
 pub(super) struct Replayer {
-    scriptorium: Scriptorium,
+    maker: RecordMaker,
     batch: batch::Settings,
     /// To its sender. Not held open by us: that ends with the reader.
     parcels: mpsc::WeakSender<Parcel>,
@@ -61,27 +60,19 @@ pub(super) struct Sorted {
     pub(super) unmatched: Vec<u64>,
 }
 
-/// Which of `flows` sends the lines of the flow `id`: the one that inherits its positions.
-pub(super) fn heir(id: &FlowId, flows: &[Joint]) -> Option<usize> {
-    let find = |fits: &dyn Fn(&FlowId) -> bool| flows.iter().position(|flow| fits(&flow.id));
-    find(&|flow| flow == id)
-        .or_else(|| find(&|flow| flow.pattern() == id.pattern()))
-        .or_else(|| find(&|flow| flow.destination() == id.destination()))
-}
-
 impl Replayer {
     /// Sends what belongs to a flow.
     pub(super) fn new(
-        scriptorium: Scriptorium,
+        maker: RecordMaker,
         batch: batch::Settings,
         parcels: mpsc::WeakSender<Parcel>,
     ) -> Replayer {
-        Replayer { scriptorium, batch, parcels }
+        Replayer { maker, batch, parcels }
     }
 
     /// Makes records of those entries that match by now.
     pub(super) fn sort(&self, entries: &[Entry]) -> Sorted {
-        let (now, mut scriptorium) = (Instant::now(), self.scriptorium.clone());
+        let (now, mut maker) = (Instant::now(), self.maker.clone());
         let mut batcher = Batcher::new(self.batch.clone(), fastrand::Rng::new());
         let (mut sorted, mut numbers) = (Sorted::default(), Vec::new());
         for Entry { number, stray, .. } in entries {
@@ -89,9 +80,9 @@ impl Replayer {
                 // It is a record already.
                 Cause::Refused => Record::raw(&stray.bytes, batcher.buffer()),
                 Cause::Unmatched => {
-                    let mut scribe = scriptorium.scribe(stray.mark);
+                    let mut writer = maker.writer(stray.mark);
                     let line = Line::alone(&stray.bytes);
-                    let Ok(record) = scribe.write(&line, stray.offset, batcher.buffer()) else {
+                    let Ok(record) = writer.write(&line, stray.offset, batcher.buffer()) else {
                         sorted.unmatched.push(*number);
                         continue;
                     };

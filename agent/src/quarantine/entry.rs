@@ -4,7 +4,7 @@ use std::iter::Sum;
 use std::path::PathBuf;
 
 use crate::loss::Cause;
-use crate::position::{FlowId, Mark, Offset};
+use crate::position::{FlowId, Mark, Offset, heir};
 
 /// What becomes of a line that does not match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +52,12 @@ pub struct Entry {
 /// Which entries are meant: those of a flow, with a cause, or all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of this flow only.
+    /// Of this flow only, and of those whose heir it is.
     pub flow: Option<FlowId>,
     /// With this cause only.
     pub cause: Option<Cause>,
+    /// The flows that are configured.
+    pub configured: Vec<FlowId>,
 }
 
 /// How many there are.
@@ -71,7 +73,11 @@ impl Filter {
     /// Whether an entry of this flow with this cause is meant.
     #[must_use]
     pub fn picks(&self, flow: &FlowId, cause: Cause) -> bool {
-        self.flow.as_ref().is_none_or(|wanted| wanted == flow)
+        let is_left_to = |wanted| {
+            let heir = heir(flow, self.configured.iter()).and_then(|index| self.configured.get(index));
+            heir == Some(wanted)
+        };
+        self.flow.as_ref().is_none_or(|wanted| wanted == flow || is_left_to(wanted))
             && self.cause.is_none_or(|wanted| wanted == cause)
     }
 }

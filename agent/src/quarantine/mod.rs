@@ -29,7 +29,7 @@ pub use segment::Tallies;
 use crate::chain::Chain;
 use crate::loss::Reason;
 use crate::metrics::{Metric, Metrics};
-use crate::position::FlowId;
+use crate::position::{FlowId, heir};
 
 /// The quarantine of a running agent, shared by those who fill it and those who ask for it.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Quarantine {
     state: Mutex<State>,
     /// What the metrics are not told of yet: whoever reads them is to see a line in one place, never in two or none.
     counts: Mutex<Vec<Count>>,
-    /// Who counts for which flow; the first also counts what is nobody's.
+    /// Who counts for which flow, and for those whose heir it is; the first also counts what is nobody's.
     flows: Vec<(FlowId, Arc<Metrics>)>,
 }
 
@@ -60,6 +60,7 @@ enum Change {
 struct State {
     journal: Journal,
     failing: bool,
+    unsynced: bool,
     evicting: bool,
 }
 
@@ -71,7 +72,7 @@ impl Quarantine {
     #[must_use]
     pub fn open(directory: &Path, bytes: u64, flows: Vec<(FlowId, Arc<Metrics>)>) -> Quarantine {
         let (journal, damaged) = Journal::open(directory, bytes);
-        let state = Mutex::new(State { journal, failing: false, evicting: false });
+        let state = Mutex::new(State { journal, failing: false, unsynced: false, evicting: false });
         let quarantine = Quarantine { state, counts: Mutex::default(), flows };
         quarantine.note_damaged(&damaged);
         quarantine.with(|_| ());
@@ -106,13 +107,25 @@ impl Quarantine {
         });
     }
 
-    /// Brings everything that was kept to the disk. What does not get there is lost, and counted.
-    pub fn sync(&self) {
-        self.with(|state| {
-            if let Err(error) = state.journal.sync() {
-                note_failure(state, &error);
+    /// Brings everything that was kept to the disk; says whether it is there. If not, no checkpoint may pass it, and it is to
+    /// be tried again.
+    pub fn sync(&self) -> bool {
+        self.with(|state| match state.journal.sync() {
+            Ok(()) => {
+                if std::mem::take(&mut state.unsynced) {
+                    info!("the quarantine is on the disk again, and checkpoints go on");
+                }
+                true
             }
-        });
+            Err(error) => {
+                if !std::mem::replace(&mut state.unsynced, true) {
+                    error!(error = %Chain(&error), "could not bring the quarantine to the disk; goes on, tries again each second, \
+                           and until then writes no checkpoint, so that after a crash all that is sent meanwhile would be \
+                           sent again; mend the disk");
+                }
+                false
+            }
+        })
     }
 
     /// Takes entries out that `filter` picks, behind the one with the number `after`, as many as have room in `bytes`, one
@@ -155,8 +168,7 @@ impl Quarantine {
     pub fn tell(&self) {
         let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
         for Count { flow, metric, change } in counts {
-            let own = self.flows.iter().find(|(id, _)| *id == flow);
-            let Some((_, metrics)) = own.or(self.flows.first()) else { continue };
+            let Some((_, metrics)) = self.flows.get(self.owner(&flow)) else { continue };
             match change {
                 Change::More(more) => metrics.add(metric, more),
                 Change::Less(less) => metrics.subtract(metric, less),
@@ -172,14 +184,20 @@ impl Quarantine {
         self.note_evicted(&mut state);
         self.count_dropped(Reason::Unkept, &state.journal.take_lost());
         let held = state.journal.tallies();
-        for (flow, _) in &self.flows {
-            let lines = held.iter().filter(|((of, _), _)| of == flow).map(|(_, tally)| tally.lines).sum();
+        let held: Vec<_> = held.iter().map(|((of, _), tally)| (self.owner(of), tally.lines)).collect();
+        for (index, (flow, _)) in self.flows.iter().enumerate() {
+            let lines = held.iter().filter(|(owner, _)| *owner == index).map(|(_, lines)| lines).sum();
             self.count(flow, Metric::QuarantinedLines, Change::Now(lines));
         }
         if let Some((flow, _)) = self.flows.first() {
             self.count(flow, Metric::QuarantineBytes, Change::Now(state.journal.bytes()));
         }
         result
+    }
+
+    /// Whose metrics tell of what belongs to `flow`.
+    fn owner(&self, flow: &FlowId) -> usize {
+        heir(flow, self.flows.iter().map(|(id, _)| id)).unwrap_or_default()
     }
 
     fn count(&self, flow: &FlowId, metric: Metric, change: Change) {

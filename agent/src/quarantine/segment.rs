@@ -189,9 +189,9 @@ pub(super) fn scan(
 }
 
 /// Adds to `sum` what is in `before` and not in `after`.
-pub(super) fn subtract(sum: &mut Tallies, before: &Tallies, after: Option<&Tallies>) {
+pub(super) fn subtract(sum: &mut Tallies, before: &Tallies, after: &Tallies) {
     for (key, tally) in before {
-        let left = after.and_then(|after| after.get(key)).copied().unwrap_or_default();
+        let left = after.get(key).copied().unwrap_or_default();
         let gone = Tally {
             entries: tally.entries.saturating_sub(left.entries),
             lines: tally.lines.saturating_sub(left.lines),

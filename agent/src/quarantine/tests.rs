@@ -196,7 +196,7 @@ fn clearing_takes_what_is_picked_and_files_that_hold_nothing_go() {
         journal.keep(&id, Path::new("/log"), 7, &Stray { cause, ..stray(offset) }).unwrap();
     }
     let cleared = |journal: &mut Journal, flow: Option<FlowId>, cause| {
-        let cleared = journal.clear(&Filter { flow, cause }).unwrap();
+        let cleared = journal.clear(&Filter { flow, cause, configured: Vec::new() }).unwrap();
         cleared.into_values().sum::<Tally>().entries
     };
     assert_eq!(cleared(&mut journal, Some(flow("a")), Some(Cause::Refused)), 5);
@@ -237,6 +237,70 @@ fn where_nothing_can_be_written_lines_are_counted_as_lost_and_later_ones_are_kep
 }
 
 #[test]
+fn what_a_sync_put_in_doubt_stands_in_a_new_file_and_only_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    keep(&mut journal, 0);
+    journal.sync().unwrap();
+    let sound = fs::read(&files(directory.path())[0]).unwrap();
+    keep(&mut journal, 10);
+    keep(&mut journal, 20);
+    let lent = journal.lend(&Filter::default(), 1, 1).unwrap();
+    assert_eq!(lent.len(), 1, "{lent:?}");
+    journal.doubt();
+    journal.sync().unwrap();
+    let files = files(directory.path());
+    assert_eq!(files.len(), 2);
+    assert_eq!(fs::read(&files[0]).unwrap(), sound);
+    assert_eq!(journal.tallies().into_values().map(|tally| tally.lines).sum::<u64>(), 2, "one is lent");
+    journal.give_back(&[lent[0].number]);
+    assert_eq!(journal.tallies().into_values().map(|tally| tally.lines).sum::<u64>(), 3);
+    check(directory.path(), &[0, 10, 20]);
+    // It is not in doubt any more, and gone on with.
+    keep(&mut journal, 20);
+    keep(&mut journal, 30);
+    journal.sync().unwrap();
+    check(directory.path(), &[0, 10, 20, 30]);
+    assert_eq!(fs::read_dir(directory.path().join("quarantine")).unwrap().count(), 2);
+}
+
+#[test]
+fn what_cannot_be_read_again_is_lost_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    keep(&mut journal, 0);
+    keep(&mut journal, 10);
+    journal.doubt();
+    let file = files(directory.path()).remove(0);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("line at 10", "line at 11")).unwrap();
+    journal.sync().unwrap();
+    let lost: Tally = journal.take_lost().into_values().sum();
+    assert_eq!(lost, Tally { entries: 1, lines: 1 });
+    check(directory.path(), &[0]);
+    // Where its line is read again, it is kept.
+    keep(&mut journal, 10);
+    check(directory.path(), &[0, 10]);
+}
+
+#[test]
+fn what_belongs_to_no_flow_any_more_is_counted_by_its_heir() {
+    let directory = tempfile::tempdir().unwrap();
+    keep(&mut open(directory.path()), 0);
+    let flows = [FlowId::new("kinesis:other", "/other"), flow("heir")];
+    let flows = flows.map(|id| (id, Arc::new(Metrics::default())));
+    let quarantine = Quarantine::open(directory.path(), BOUND, flows.to_vec());
+    let held = || flows.each_ref().map(|(_, metrics)| metrics.get(Metric::QuarantinedLines));
+    assert_eq!(held(), [0, 1]);
+    let configured = flows.iter().map(|(id, _)| id.clone()).collect();
+    let of_heir = Filter { flow: Some(flows[1].0.clone()), cause: None, configured };
+    assert_eq!(quarantine.clear(&of_heir).unwrap().lines, 1);
+    quarantine.tell();
+    assert_eq!(held(), [0, 0]);
+    assert_eq!(flows[1].1.get(Metric::LinesReleased), 1);
+}
+
+#[test]
 fn what_leaves_is_released_and_dropped_by_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::default());
@@ -264,6 +328,8 @@ enum Act {
     Restart,
     /// A crash that leaves the beginning of a frame.
     Tear,
+    /// A sync that fails, and the next.
+    Doubt,
 }
 
 fn any_act() -> impl Strategy<Value = Act> {
@@ -273,6 +339,7 @@ fn any_act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Clear),
         1 => Just(Act::Restart),
         1 => Just(Act::Tear),
+        2 => Just(Act::Doubt),
     ]
 }
 
@@ -305,6 +372,13 @@ proptest! {
                 Act::Clear => {
                     journal.clear(&Filter::default()).unwrap();
                     model.clear();
+                }
+                Act::Doubt => {
+                    journal.doubt();
+                    journal.sync().unwrap();
+                    prop_assert!(journal.take_lost().is_empty());
+                    let evicted = journal.take_evicted().into_values().map(|tally| tally.lines).sum::<u64>();
+                    model.drain(..usize::try_from(evicted).unwrap());
                 }
                 Act::Restart => journal = open(directory.path()),
                 Act::Tear => {

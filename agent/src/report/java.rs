@@ -258,10 +258,42 @@ mod tests {
     #[test]
     fn counters_stand_under_the_java_agents_names() {
         let metrics = metrics();
+        for (metric, value) in [
+            (Metric::RecordsRefused, 3),
+            (Metric::RequestsSent, 4),
+            (Metric::RequestsFailed, 2),
+            (Metric::UnackedRecords, 9),
+            (Metric::LinesTruncated, 11),
+            (Metric::LagBytes, 12),
+            (Metric::BacklogFiles, 13),
+        ] {
+            metrics.add(metric, value);
+        }
         let counts = Counts::of(&metrics, Processing::Some);
-        let status = counts.flow_status(&metrics);
-        assert_eq!(status["KinesisParser.TotalRecordsSkipped"], 1);
-        assert_eq!(status["KinesisSender.TotalRecordsSent"], 5);
-        assert_eq!(counts.agent_status(Duration::from_secs(2))["UpTimeMillis"], 2000);
+        let of_flow = json!({
+            "KinesisParser.TotalBytesConsumed": 1234,
+            "KinesisParser.TotalRecordsParsed": 7,
+            "KinesisParser.TotalRecordsProcessed": 6,
+            "KinesisParser.TotalRecordsSkipped": 1,
+            "KinesisSender.TotalRecordsAttempted": 8,
+            "KinesisSender.TotalRecordsSent": 5,
+            "KinesisSender.TotalRecordsFailed": 3,
+            "KinesisSender.TotalPutRecordsCalls": 4,
+            "KinesisSender.TotalPutRecordsServiceErrors": 2,
+            "PublishingQueue.PendingRecords": 9,
+            "FileTailer.FilesBehind": 13,
+            "FileTailer.BytesBehind": 12,
+            "FileTailer.RecordsTruncated": 11,
+        });
+        assert_eq!(counts.flow_status(&metrics), of_flow);
+        let of_agent = json!({
+            "TotalBytesBehind": 12,
+            "TotalFilesBehind": 13,
+            "TotalBytesConsumed": 1234,
+            "TotalRecordsParsed": 7,
+            "TotalRecordsSent": 5,
+            "UpTimeMillis": 2000,
+        });
+        assert_eq!(counts.agent_status(Duration::from_secs(2)), of_agent);
     }
 }

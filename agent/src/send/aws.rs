@@ -15,9 +15,11 @@ use aws_sdk_kinesis::config::{
     ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
     StalledStreamProtectionConfig,
 };
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
@@ -26,6 +28,9 @@ use super::access::{Access, Patience, UserAgent};
 /// What a call may take beside the wait for its answer. With the 50 s that one waits if nothing is configured, a whole call
 /// may take 60 s: 5 MiB in base64 at 1 Mbit/s.
 const UPLOAD: Duration = Duration::from_secs(10);
+
+/// Who encrypts.
+const PROVIDER: Provider = Provider::Rustls(CryptoMode::AwsLc);
 
 /// The region that the Java agent takes where an endpoint does not name one.
 const FALLBACK_REGION: &str = "us-east-1";
@@ -62,6 +67,7 @@ pub struct Aws {
     /// With the credentials that are meant: those of the role, if there is one.
     shared: SdkConfig,
     user_agent: UserAgent,
+    tls: TlsContext,
     client: aws_sdk_kinesis::Client,
 }
 
@@ -72,7 +78,9 @@ impl Aws {
     /// If no region can be found or the certificates can't be read. Missing credentials are no error here: they may
     /// come later, and each call says so.
     pub async fn connect(access: &Access) -> Result<Aws, AwsError> {
-        let http = http_client(access)?;
+        let tls = tls(access)?;
+        let builder = aws_smithy_http_client::Builder::new().tls_provider(PROVIDER);
+        let http: SharedHttpClient = builder.tls_context(tls.clone()).build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .timeout_config(timeouts(access.patience))
@@ -99,7 +107,7 @@ impl Aws {
             config = config.endpoint_url(as_url(endpoint));
         }
         let client = aws_sdk_kinesis::Client::from_conf(config.build());
-        Ok(Aws { shared, user_agent: access.user_agent.clone(), client })
+        Ok(Aws { shared, user_agent: access.user_agent.clone(), tls, client })
     }
 
     /// A client for CloudWatch, with the credentials of the streams. Where neither `region` nor the `endpoint` names the
@@ -115,6 +123,13 @@ impl Aws {
             config = config.endpoint_url(as_url(endpoint));
         }
         aws_sdk_cloudwatch::Client::from_conf(config.build())
+    }
+
+    /// What calls a service that has no client here, trusting whom the others trust.
+    #[must_use]
+    pub fn connector(&self, settings: HttpConnectorSettings) -> Connector {
+        let builder = Connector::builder().connector_settings(settings).tls_provider(PROVIDER);
+        builder.tls_context(self.tls.clone()).build()
     }
 
     /// With which credentials the service is called.
@@ -171,8 +186,8 @@ async fn default_chain(shared: &SdkConfig) -> SharedCredentialsProvider {
     }
 }
 
-/// The HTTP client: rustls with the system's certificates, and `caBundle` beside them.
-fn http_client(access: &Access) -> Result<SharedHttpClient, AwsError> {
+/// Who is trusted: the system's certificates, and `caBundle` beside them.
+fn tls(access: &Access) -> Result<TlsContext, AwsError> {
     let mut trusted = TrustStore::default();
     if let Some(path) = &access.ca_bundle {
         let pem = std::fs::read(path).map_err(|source| AwsError::CaBundle { path: path.clone(), source })?;
@@ -181,12 +196,7 @@ fn http_client(access: &Access) -> Result<SharedHttpClient, AwsError> {
         }
         trusted = trusted.with_pem_certificate(pem);
     }
-    let context = TlsContext::builder()
-        .with_trust_store(trusted)
-        .build()
-        .map_err(|error| AwsError::Tls(error.into()))?;
-    let builder = aws_smithy_http_client::Builder::new();
-    Ok(builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
+    TlsContext::builder().with_trust_store(trusted).build().map_err(|error| AwsError::Tls(error.into()))
 }
 
 /// Says who calls, where the configuration has a word for it.

@@ -13,7 +13,6 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
@@ -86,14 +85,14 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// Calls EC2 with these `credentials`.
+    /// Calls EC2 with these `credentials` through what `connect` makes.
     #[must_use]
-    pub fn new(credentials: Option<SharedCredentialsProvider>) -> Ec2 {
+    pub fn new(
+        credentials: Option<SharedCredentialsProvider>,
+        connect: impl FnOnce(HttpConnectorSettings) -> Connector,
+    ) -> Ec2 {
         let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .build();
+        let connector = connect(settings);
         // Asked again later anyway.
         let imds = imds::Client::builder().max_attempts(2).build();
         Ec2 { imds, credentials, connector }

@@ -100,7 +100,7 @@ pub(crate) const AGENT: Crate = Crate {
         ("cli/arguments", &["parse"]),
         // It tells what the steps were set to do.
         ("cli/check", &["layout", "parse", "source"]),
-        ("cli/parse", &["layout", "parse", "source", "split"]),
+        ("cli/parse", &["batch", "layout", "parse", "position", "quarantine", "source", "split"]),
         // Where no agent runs, it does what one would.
         ("cli/checkpoint", &["checkpoint", "position", "source"]),
         ("cli/quarantine", &["checkpoint", "loss", "position", "quarantine"]),

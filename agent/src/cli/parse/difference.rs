@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::parse::{JavaAgent, Mismatch, Parser, Record, Step, Surroundings};
+use super::make::Maker;
+use crate::parse::{Parser, Step};
 use crate::split::Line;
 
 /// How it differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Difference {
+    /// The Java agent does not start.
+    Refused,
     /// It is sent, and the Java agent sends nothing.
     Dropped,
     /// The Java agent sends something, and it is not.
@@ -28,6 +31,9 @@ impl Difference {
     /// What a person reads.
     pub(super) fn text(self) -> &'static str {
         match self {
+            Difference::Refused => {
+                "the Java agent refuses the configuration: it does not know this `logFormat`"
+            }
             Difference::Dropped => "the Java agent drops the line",
             Difference::NotSent => "the Java agent sends a record",
             Difference::Cut => "the Java agent cuts a value",
@@ -39,13 +45,14 @@ impl Difference {
 }
 
 /// What two records differ in, if they do; nothing stands for none.
-pub(super) fn between(java: Option<&[u8]>, ours: Option<&[u8]>) -> Option<Difference> {
+pub(super) fn between(java: Theirs<'_>, ours: Option<&[u8]>) -> Option<Difference> {
     match (java, ours) {
-        (None, None) => None,
-        (None, Some(_)) => Some(Difference::Dropped),
-        (Some(_), None) => Some(Difference::NotSent),
-        (Some(java), Some(ours)) if java == ours => None,
-        (Some(java), Some(ours)) => Some(of_records(java, ours)),
+        (Theirs::Refusal, _) => Some(Difference::Refused),
+        (Theirs::Nothing, None) => None,
+        (Theirs::Nothing, Some(_)) => Some(Difference::Dropped),
+        (Theirs::Record(_), None) => Some(Difference::NotSent),
+        (Theirs::Record(java), Some(ours)) if java == ours => None,
+        (Theirs::Record(java), Some(ours)) => Some(of_records(java, ours)),
     }
 }
 
@@ -77,42 +84,43 @@ fn of_records(java: &[u8], ours: &[u8]) -> Difference {
     }
 }
 
+/// What the Java agent sends for a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Theirs<'a> {
+    /// Nothing of any line: it does not start with these steps.
+    Refusal,
+    /// Nothing of this line.
+    Nothing,
+    /// This record.
+    Record(&'a [u8]),
+}
+
 /// The Java agent with a flow's steps.
 #[derive(Debug)]
 pub(super) struct Java {
-    /// Its first step, if that is `LOGTOJSON`.
-    log: Option<JavaAgent>,
-    /// The others, which do what ours do.
-    rest: Parser,
-    /// What the first has made.
-    made: Vec<u8>,
+    /// Nothing if it refuses one of them.
+    parser: Option<Parser>,
+    record: Vec<u8>,
 }
 
 impl Java {
     /// With the steps of `parser`.
     pub(super) fn new(parser: &Parser) -> Java {
-        let steps = parser.steps();
-        let log = steps.first().and_then(Step::java_agent);
-        let rest = steps.iter().skip(usize::from(log.is_some())).cloned().collect();
-        Java { log, rest: Parser::new(rest), made: Vec::new() }
+        let steps = parser.steps().iter().map(Step::of_java_agent).collect::<Option<_>>();
+        Java { parser: steps.map(Parser::new), record: Vec::new() }
     }
 
-    /// Appends to `buffer` what it sends for `line`.
-    pub(super) fn write(
-        &mut self,
-        line: &Line<'_>,
-        around: &Surroundings,
-        buffer: &mut Vec<u8>,
-    ) -> Option<Record> {
-        let made: Result<Record, Mismatch> = match &self.log {
-            None => self.rest.parse(line, around, buffer),
-            Some(agent) => {
-                self.made.clear();
-                agent.write(line.bytes(), &mut self.made)?;
-                self.rest.parse(&Line::alone(&self.made), around, buffer)
+    /// What it sends for `line`, cut as the records of `maker` are.
+    pub(super) fn send(&mut self, line: &Line<'_>, maker: &Maker) -> Theirs<'_> {
+        let Some(parser) = &mut self.parser else { return Theirs::Refusal };
+        self.record.clear();
+        match parser.parse(line, &maker.around, &mut self.record) {
+            Ok(record) => {
+                maker.cut(&record, &mut self.record);
+                Theirs::Record(&self.record)
             }
-        };
-        made.ok()
+            Err(_) => Theirs::Nothing,
+        }
     }
 }
 
@@ -148,9 +156,9 @@ mod tests {
 
     #[track_caller]
     fn check(java: &str, ours: &str, expected: Option<Difference>) {
-        let record = |text: &'static str| Some(text).filter(|text| !text.is_empty());
-        let (java, ours): (&'static str, &'static str) = (java.to_owned().leak(), ours.to_owned().leak());
-        assert_eq!(between(record(java).map(str::as_bytes), record(ours).map(str::as_bytes)), expected);
+        let theirs = if java.is_empty() { Theirs::Nothing } else { Theirs::Record(java.as_bytes()) };
+        let ours = Some(ours.as_bytes()).filter(|ours| !ours.is_empty());
+        assert_eq!(between(theirs, ours), expected);
     }
 
     #[test]
@@ -158,6 +166,12 @@ mod tests {
         check("", "", None);
         check("", "a", Some(Difference::Dropped));
         check("a", "", Some(Difference::NotSent));
+    }
+
+    #[test]
+    fn where_the_java_agent_does_not_start_nothing_is_the_same() {
+        assert_eq!(between(Theirs::Refusal, Some(b"a")), Some(Difference::Refused));
+        assert_eq!(between(Theirs::Refusal, None), Some(Difference::Refused));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `kinetail parse`: lines in, records out, to see what a flow would send.
 //!
 //! Knows files and terminals, nothing of what a line means. Records go to standard output, the reason for each line
-//! that does not match to standard error. `cut` reads the records of a file, `difference` holds them against those of the
-//! Java agent.
+//! that does not match to standard error. `cut` reads the records of a file, `make` makes what is sent of each, `difference`
+//! holds that against what the Java agent sends.
 
 mod cut;
 mod difference;
+mod make;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -20,9 +21,11 @@ use crate::config::{self, Config, Flow};
 use crate::exit::Exit;
 use crate::layout::Layout;
 use crate::parse::{Format, JsonTypes, Parser, Step, Surroundings};
+use crate::position::Offset;
 use crate::split::{Line, Role};
 use cut::Cutter;
-use difference::{Java, Tally, between};
+use difference::{Java, Tally, Theirs, between};
+use make::{Made, Maker};
 
 /// Why parsing stopped before the end of the input.
 #[derive(Debug, thiserror::Error)]
@@ -77,14 +80,15 @@ impl ParseError {
 struct Subject {
     /// How files fall into records.
     layout: Layout,
-    /// What becomes of each.
-    parser: Parser,
+    /// What is sent of each.
+    maker: Maker,
 }
 
 impl Subject {
     /// Single lines of a format.
     fn of_format(format: Format, types: JsonTypes) -> Subject {
-        Subject { layout: Layout::default(), parser: Parser::new(vec![Step::Log { format, types }]) }
+        let parser = Parser::new(vec![Step::Log { format, types }]);
+        Subject { layout: Layout::default(), maker: Maker::of_parser(parser, around()) }
     }
 
     /// The flow of this name or id; without one the only flow there is.
@@ -99,7 +103,7 @@ impl Subject {
                 found.ok_or_else(|| ParseError::NoFlow { name: name.to_owned(), others: others() })?
             }
         };
-        Ok(Subject { layout: flow.source.layout.clone(), parser: flow.parser.clone() })
+        Ok(Subject { layout: flow.source.layout.clone(), maker: Maker::of_flow(flow, around()) })
     }
 }
 
@@ -166,8 +170,8 @@ fn convert(
     progress: &ProgressBar,
 ) -> Result<Exit, ParseError> {
     let (mut records_to, mut reasons_to) = outputs;
-    let java = (shown == Shown::Differences).then(|| (Java::new(&subject.parser), Tally::default()));
-    let mut show = Show::new(name, subject.parser, java);
+    let java = (shown == Shown::Differences).then(|| (Java::new(subject.maker.parser()), Tally::default()));
+    let mut show = Show::new(name, subject.maker, java);
     let mut cutter = Cutter::new(input, subject.layout);
     loop {
         let read = cutter.read(|line, number| show.take(line, number));
@@ -200,16 +204,15 @@ fn convert(
 /// What is shown of the lines, and what is counted.
 struct Show<'a> {
     name: &'a str,
-    parser: Parser,
+    maker: Maker,
     /// Where only differences are shown.
     java: Option<(Java, Tally)>,
-    around: Surroundings,
+    /// Where the next line begins.
+    offset: Offset,
     /// What goes to standard output.
     records: Vec<u8>,
     /// What goes to standard error.
     reasons: Vec<u8>,
-    /// The Java agent's record.
-    theirs: Vec<u8>,
     counts: Counts,
 }
 
@@ -223,16 +226,20 @@ struct Counts {
 }
 
 impl<'a> Show<'a> {
-    fn new(name: &'a str, parser: Parser, java: Option<(Java, Tally)>) -> Show<'a> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let around = Surroundings::at(now.unwrap_or(Duration::ZERO));
-        let (records, reasons, theirs) = (Vec::new(), Vec::new(), Vec::new());
-        Show { name, parser, java, around, records, reasons, theirs, counts: Counts::default() }
+    fn new(name: &'a str, maker: Maker, java: Option<(Java, Tally)>) -> Show<'a> {
+        let mut reasons = Vec::new();
+        for unknown in maker.unknown() {
+            note(&mut reasons, format_args!("{name}: note: {unknown}"));
+        }
+        let (offset, records, counts) = (Offset::START, Vec::new(), Counts::default());
+        Show { name, maker, java, offset, records, reasons, counts }
     }
 
     /// Shows a line or a record of lines, of which the first has this number.
     fn take(&mut self, line: &Line<'_>, number: u64) {
         self.counts.lines += line.lines();
+        let offset = self.offset;
+        self.offset = offset.advance(line.bytes().len());
         match line.role() {
             Role::Record => {}
             Role::Header | Role::Footer | Role::Rest => {
@@ -241,26 +248,39 @@ impl<'a> Show<'a> {
             }
         }
         let start = self.records.len();
-        let is_record = match self.parser.parse(line, &self.around, &mut self.records) {
-            Ok(_) => {
-                self.counts.records += 1;
-                true
+        let made = self.maker.make(line, offset, &mut self.records);
+        let is_record = match &made {
+            Made::Record | Made::Cut | Made::Raw(_) => true,
+            Made::Nothing(_) => false,
+        };
+        self.counts.records += u64::from(is_record);
+        match made {
+            Made::Record => {}
+            Made::Cut => note(
+                &mut self.reasons,
+                format_args!("{}:{number}: is cut, as the stream takes no more in a record", self.name),
+            ),
+            Made::Raw(mismatch) => {
+                self.counts.unmatched += line.lines();
+                note(&mut self.reasons, format_args!("{}:{number}: {mismatch}; sent as it is", self.name));
             }
-            Err(mismatch) => {
+            Made::Nothing(mismatch) => {
                 self.counts.unmatched += line.lines();
                 note(&mut self.reasons, format_args!("{}:{number}: {mismatch}", self.name));
-                false
             }
-        };
+        }
         let Some((java, tally)) = &mut self.java else { return };
-        self.theirs.clear();
-        let is_theirs = java.write(line, &self.around, &mut self.theirs).is_some();
+        let theirs = java.send(line, &self.maker);
         let ours = self.records.split_off(start);
-        let (ours, theirs) = (is_record.then_some(&*ours), is_theirs.then_some(&*self.theirs));
+        let ours = is_record.then_some(&*ours);
         let difference = between(theirs, ours);
         tally.note(difference);
         if let Some(difference) = difference {
             note(&mut self.records, format_args!("{}:{number}: {}", self.name, difference.text()));
+            let theirs = match theirs {
+                Theirs::Record(record) => Some(record),
+                Theirs::Nothing | Theirs::Refusal => None,
+            };
             for (sign, record) in [("- ", theirs), ("+ ", ours)] {
                 if let Some(record) = record {
                     self.records.extend_from_slice(sign.as_bytes());
@@ -284,6 +304,12 @@ impl<'a> Show<'a> {
             note(&mut self.reasons, text);
         }
     }
+}
+
+/// What records tell of the present, and of nothing else.
+fn around() -> Surroundings {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Surroundings::at(now.unwrap_or(Duration::ZERO))
 }
 
 /// Adds a line of text.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::batch::RECORD_BYTES;
 use crate::config::Sources;
 
 const LINE: &str = "::1 - - [03/Feb/2021:04:05:06 +0100] \"-\" 408 -\n";
@@ -114,4 +115,112 @@ fn what_neither_sends_is_no_difference() {
 fn a_file_that_is_not_there_is_named() {
     let error = parse(log(JsonTypes::Strings), Shown::Records, Path::new("/nonexistent/log")).unwrap_err();
     assert_eq!(error.to_string(), "failed to open `/nonexistent/log`");
+}
+
+/// The flow `n` with these keys.
+fn of_keys(keys: &str) -> Subject {
+    let flow = format!(r#"{{ "filePattern": "/a/b", "kinesisStream": "s", "name": "n", {keys} }}"#);
+    Subject::of_flow(&config(&flow), None).unwrap()
+}
+
+/// The difference to the Java agent that is told of the one line of `input`, where a flow has this step.
+#[track_caller]
+fn check_difference(step: &str, input: &str, expected: &str) {
+    let subject = of_keys(&format!("\"dataProcessingOptions\": [{{ {step} }}]"));
+    let (mut records, mut reasons) = (Vec::new(), Vec::new());
+    let outputs = (&mut records, &mut reasons);
+    convert(subject, Shown::Differences, "log", input.as_bytes(), outputs, &ProgressBar::hidden()).unwrap();
+    let told = String::from_utf8(records).unwrap();
+    let (same, differing) = told.split_once("  the same, or sent by neither\n").unwrap();
+    assert_eq!((same.ends_with('0'), differing.trim_start()), (!expected.is_empty(), expected), "{told}");
+}
+
+#[test]
+fn formats_that_the_java_agent_does_not_know_are_not_the_same() {
+    let refused = "1  the Java agent refuses the configuration: it does not know this `logFormat`\n";
+    for (format, input) in [
+        (r#""logFormat": "APACHE", "apacheLogFormat": "%h %l %u %t \"%r\" %>s %b""#, LINE),
+        (r#""logFormat": "APACHE", "apacheLogFormat": "%h %D""#, "::1 7\n"),
+        (r#""logFormat": "APACHEERROR""#, "no entry\n"),
+        (r#""logFormat": "LOG4J", "log4jPattern": "%p %m%n""#, "INFO x\n"),
+        (r#""logFormat": "NGINX""#, "no entry\n"),
+        (r#""logFormat": "JSON""#, "{\"a\":1}\n"),
+    ] {
+        check_difference(&format!(r#""optionName": "LOGTOJSON", {format}"#), input, refused);
+    }
+}
+
+#[test]
+fn keys_that_the_java_agent_does_not_know_make_a_difference() {
+    let line = LINE.replace("::1", "192.0.2.1");
+    let log = r#""optionName": "LOGTOJSON", "logFormat": "COMMONAPACHELOG""#;
+    check_difference(log, &line, "");
+    let fields = "1  the Java agent writes other fields\n";
+    check_difference(&format!(r#"{log}, "jsonTypes": "native""#), &line, fields);
+    let csv = r#""optionName": "CSVTOJSON", "customFieldNames": ["a", "b"]"#;
+    check_difference(csv, "\"x,y\"\n", "");
+    let value = "1  the Java agent writes another value\n";
+    check_difference(&format!(r#"{csv}, "quote": "\"""#), "\"x,y\"\n", value);
+}
+
+#[test]
+fn what_does_not_match_is_shown_as_the_flow_sends_it() {
+    let step = r#""dataProcessingOptions": [{ "optionName": "LOGTOJSON", "logFormat": "SYSLOG" }]"#;
+    let reason = "log:1: no timestamp at byte 0: expected `Mon dd HH:MM:SS `";
+    let raw = of_keys(&format!(r#"{step}, "onParseError": "raw""#));
+    check(raw, Shown::Records, "x\n", (Exit::Failed, "x\n", &format!("{reason}; sent as it is\n")));
+    let dropped = of_keys(&format!(r#"{step}, "onParseError": "drop""#));
+    check(dropped, Shown::Records, "x\n", (Exit::Failed, "", &format!("{reason}\n")));
+}
+
+#[test]
+fn what_the_stream_does_not_take_is_cut_as_it_is_sent() {
+    let long = "x".repeat(RECORD_BYTES);
+    for (key, room) in [("RANDOM", RECORD_BYTES - 13), ("DETERMINISTIC", RECORD_BYTES - 32)] {
+        let keys = format!(r#""truncatedRecordTerminator": "…", "partitionKeyOption": "{key}""#);
+        let reason = "log:1: is cut, as the stream takes no more in a record\n";
+        let shown = format!("{}…", "x".repeat(room - "…".len()));
+        check(of_keys(&keys), Shown::Records, &format!("{long}\n"), (Exit::Done, &shown, reason));
+        let fits = &"x".repeat(room);
+        check(of_keys(&keys), Shown::Records, fits, (Exit::Done, fits, ""));
+    }
+    // Steps are given no more of a line than a record has room for.
+    let step = r#""dataProcessingOptions": [{ "optionName": "SINGLELINE" }, { "optionName": "LOGTOJSON", "logFormat": "SYSLOG",
+        "matchPattern": ".*?(x?y|x)", "customFieldNames": ["end"] }]"#;
+    let input = format!("{long}y\n");
+    check(of_keys(step), Shown::Records, &input, (Exit::Done, "{\"end\":\"x\"}\n", ""));
+}
+
+#[test]
+fn the_place_is_shown_as_far_as_it_is_known() {
+    let host = crate::source::host_name().unwrap();
+    let keys = r#""addPosition": true, "skipHeaderLines": 1,
+        "dataProcessingOptions": [{ "optionName": "LOGTOJSON", "logFormat": "COMMONAPACHELOG" }]"#;
+    let record = |offset| {
+        let place =
+            format!(r#","@host":"{host}","@file":"0000000000000000-0-00000000","@offset":{offset}}}"#);
+        RECORD.replace("}\n", &format!("{place}\n"))
+    };
+    let input = format!("head\n{LINE}{LINE}");
+    let shown = record(5) + &record(5 + LINE.len());
+    let note =
+        "log: note: `@file` is shown as zeros, as only a running agent knows the generation of a file\n";
+    check(of_keys(keys), Shown::Records, &input, (Exit::Done, &shown, note));
+}
+
+#[test]
+fn what_is_told_of_the_instance_is_shown_as_null() {
+    let subject = of_keys(r#""dataProcessingOptions": [{ "optionName": "ADDEC2METADATA" }]"#);
+    let (mut records, mut reasons) = (Vec::new(), Vec::new());
+    let outputs = (&mut records, &mut reasons);
+    convert(subject, Shown::Records, "log", "{\"a\":1}\n".as_bytes(), outputs, &ProgressBar::hidden())
+        .unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&records).unwrap();
+    assert_eq!(
+        (&shown["a"], shown.get("instanceId")),
+        (&1.into(), Some(&serde_json::Value::Null)),
+        "{shown}"
+    );
+    let note = "log: note: what `ADDEC2METADATA` adds is shown as null, as only a running agent knows its instance\n";
+    assert_eq!(String::from_utf8(reasons).unwrap(), note);
 }

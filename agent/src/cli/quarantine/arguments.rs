@@ -50,7 +50,7 @@ pub(in crate::cli) enum Quarantine {
 /// Which lines of the quarantine are meant.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Pick {
-    /// Those of this flow only: its name, or its id
+    /// Those of this flow only: its name, or its id. What a flow left that is not configured any more is its heir's, too
     #[arg(long, value_name = "FLOW")]
     pub(in crate::cli) flow: Option<String>,
     /// Those kept for this reason only

@@ -49,7 +49,8 @@ fn filter(config: &Config, pick: &Pick) -> Filter {
         let known = config.flows.iter().find(|flow| flow.name == *text).map(|flow| flow.id.clone());
         known.unwrap_or_else(|| FlowId::from_text(text.clone()))
     };
-    Filter { flow: pick.flow.as_ref().map(named), cause: pick.reason.map(Kept::cause) }
+    let configured = config.flows.iter().map(|flow| flow.id.clone()).collect();
+    Filter { flow: pick.flow.as_ref().map(named), cause: pick.reason.map(Kept::cause), configured }
 }
 
 /// The same as the agent is asked for them.

@@ -3,19 +3,22 @@
 //! The directory `quarantine` has files of an eighth of the bound, named by number. Lines are appended to the last; to make
 //! room, the first is removed whole. A crash may tear the end of the last file, which is cut; the lines in it were not
 //! passed by any checkpoint, are read again, and are known by flow, file generation and offset where they are kept already.
-//! It does not know what a flow is, nor who counts.
+//! It does not know what a flow is, nor who counts. `again` writes lines a second time that a sync has put in doubt.
+
+mod again;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::directory::{DIRECTORY, create, files};
-use super::entry::{Entry, Filter, Stray};
-use super::error::JournalError;
-use super::format::{self, Frame, HEADER};
-use super::segment::{Place, Segment, Tallies, scan, subtract};
 use crate::position::FlowId;
+use crate::quarantine::directory::{DIRECTORY, create, files};
+use crate::quarantine::entry::{Entry, Filter, Stray};
+use crate::quarantine::error::JournalError;
+use crate::quarantine::format::{self, Frame, HEADER};
+use crate::quarantine::segment::{Place, Segment, Tallies, scan};
+use again::Rest;
 
 /// How many files share the bound: so much of it is given up at once to make room.
 const SEGMENTS: u64 = 8;
@@ -49,6 +52,8 @@ struct Open {
     file: File,
     /// How much of it is on the disk for certain.
     synced: u64,
+    /// What is known of the rest.
+    rest: Rest,
 }
 
 impl Journal {
@@ -69,6 +74,12 @@ impl Journal {
         let mut damaged = Vec::new();
         if let Err(error) = journal.take_in_all(&mut damaged) {
             damaged.push(error);
+        }
+        // A process that was killed may have written to the last what it had not synced.
+        if let Some(Segment { path, .. }) = journal.segments.back()
+            && let Err(source) = File::open(path).and_then(|file| file.sync_all())
+        {
+            damaged.push(JournalError::Write { path: path.clone(), source });
         }
         (journal, damaged)
     }
@@ -137,35 +148,26 @@ impl Journal {
         Ok(())
     }
 
-    /// Brings what was written to the disk. What does not get there is given up: a second sync may report success for
-    /// bytes that were thrown away.
+    /// Brings what was written to the disk.
     ///
     /// # Errors
-    /// If it fails.
+    /// If it fails. Nothing is given up then: what is not on the disk is to be synced again.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        let (Some(open), Some(last)) = (&mut self.open, self.segments.back_mut()) else { return Ok(()) };
+        let (Some(open), Some(last)) = (&mut self.open, self.segments.back()) else { return Ok(()) };
         if open.synced == last.bytes {
             return Ok(());
         }
-        let result = open.file.sync_all();
-        if result.is_ok() {
-            open.synced = last.bytes;
-            return Ok(());
+        match open.rest {
+            Rest::Sound => {
+                let result = open.file.sync_all();
+                match result {
+                    Ok(()) => open.synced = last.bytes,
+                    Err(_) => open.rest = Rest::Doubtful,
+                }
+                result.map_err(|source| JournalError::Write { path: last.path.clone(), source })
+            }
+            Rest::Doubtful => self.write_again(),
         }
-        // Only what was there before is counted on.
-        open.file.set_len(open.synced).ok();
-        self.open = None;
-        let Some(Segment { path, held: before, removed, .. }) = self.segments.pop_back() else {
-            return Ok(());
-        };
-        self.take_in(path.clone(), &removed, &mut Vec::new()).ok();
-        let mut again = self.segments.back_mut().filter(|last| last.path == path);
-        if let Some(last) = &mut again {
-            let lent = self.lent.range(last.first..).map(|(_, place)| place);
-            lent.for_each(|place| last.take_out(place));
-        }
-        subtract(&mut self.lost, &before, again.map(|last| &last.held));
-        result.map_err(|source| JournalError::Write { path, source })
     }
 
     /// Takes entries out that `filter` picks, behind the one with the number `after`, as many as have room in `bytes`, one
@@ -298,7 +300,7 @@ impl Journal {
         std::mem::take(&mut self.evicted)
     }
 
-    /// What did not get to the disk, though it had been written, since this was last asked.
+    /// What could not be read again to be brought to the disk, since this was last asked.
     pub fn take_lost(&mut self) -> Tallies {
         std::mem::take(&mut self.lost)
     }
@@ -328,7 +330,8 @@ impl Journal {
             (Some(_), true) => Ok(()),
             (None, true) => self.open_last(),
             (_, false) => {
-                self.sync()?;
+                // What the first puts in doubt the second writes again.
+                self.sync().or_else(|_| self.sync())?;
                 self.open = None;
                 let needed = share.max(len + HEADER.len() as u64);
                 if needed > self.bound {
@@ -348,7 +351,7 @@ impl Journal {
         let file = OpenOptions::new().append(true).open(&last.path).map_err(failed)?;
         // Behind what is known of it there may be the rest of a line that was torn.
         file.set_len(last.bytes).map_err(failed)?;
-        self.open = Some(Open { file, synced: last.bytes });
+        self.open = Some(Open { file, synced: last.bytes, rest: Rest::Sound });
         Ok(())
     }
 
@@ -359,7 +362,7 @@ impl Journal {
             .map_err(|source| JournalError::Write { path: path.clone(), source })?;
         self.next_file += 1;
         self.segments.push_back(Segment::new(path, self.next));
-        self.open = Some(Open { file, synced: 0 });
+        self.open = Some(Open { file, synced: 0, rest: Rest::Sound });
         Ok(())
     }
 

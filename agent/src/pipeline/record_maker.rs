@@ -13,7 +13,7 @@ use crate::split::Line;
 
 /// What makes the records of one flow.
 #[derive(Clone, Debug)]
-pub(super) struct Scriptorium {
+pub(super) struct RecordMaker {
     parser: Parser,
     /// The host's name, if each record is to say where its line is from.
     host: Option<Arc<str>>,
@@ -21,32 +21,32 @@ pub(super) struct Scriptorium {
     known: Known,
 }
 
-impl Scriptorium {
+impl RecordMaker {
     /// That of `flow`, on the host of this name.
-    pub(super) fn new(flow: &Flow, host: Option<Arc<str>>, known: Known) -> Scriptorium {
-        Scriptorium { parser: flow.parser.clone(), host: host.filter(|_| flow.adds_position), known }
+    pub(super) fn new(flow: &Flow, host: Option<Arc<str>>, known: Known) -> RecordMaker {
+        RecordMaker { parser: flow.parser.clone(), host: host.filter(|_| flow.adds_position), known }
     }
 
     /// Who writes, at this moment, the records of lines from the file with this mark.
-    pub(super) fn scribe(&mut self, mark: Mark) -> Scribe<'_> {
+    pub(super) fn writer(&mut self, mark: Mark) -> RecordWriter<'_> {
         let around = Surroundings {
             now: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
             instance: self.known.borrow().clone(),
         };
         let stamp = self.host.as_ref().map(|host| Stamp::new(host, mark));
-        Scribe { parser: &mut self.parser, around, stamp }
+        RecordWriter { parser: &mut self.parser, around, stamp }
     }
 }
 
 /// Writes the records of one file's lines.
-pub(super) struct Scribe<'a> {
+pub(super) struct RecordWriter<'a> {
     parser: &'a mut Parser,
     around: Surroundings,
     /// Says where a line is from, if that is to be told.
     stamp: Option<Stamp>,
 }
 
-impl Scribe<'_> {
+impl RecordWriter<'_> {
     /// Appends the record of the line at `offset`.
     pub(super) fn write(
         &mut self,

@@ -56,8 +56,7 @@ pub(super) fn read(line: &[u8]) -> Result<Entry<'_>, Mismatch> {
         severity(rest).ok_or_else(|| SEVERITY.mismatch(Fault::Missing, line.len() - rest.len()))?;
     let (process, rest) = process(rest).map_or((None, rest), |(process, rest)| (Some(process), rest));
     let (peer, message) = peer(rest).map_or((None, rest), |(peer, message)| (Some(peer), message));
-    let is_plain = json::is_plain_but_for_quotes(line) && memchr(b'"', line).is_none();
-    let content = if is_plain { Content::Plain } else { Content::Any };
+    let content = json::content_of(line);
     Ok(Entry { timestamp, module, severity, process, peer, message, content })
 }
 

@@ -4,8 +4,6 @@
 //! (<https://www.rfc-editor.org/rfc/rfc3164#section-4.1.1>), any program and process between the host and a colon, and
 //! messages that no program has signed. A `-` is a text like any other.
 
-use memchr::memchr;
-
 use super::fields::Value;
 use super::json::{self, Content, Object, key};
 use super::time::digits;
@@ -67,8 +65,7 @@ pub(super) fn read(line: &[u8], stamped: Stamped) -> Result<Entry<'_>, Mismatch>
     let (program, message) =
         signature(rest).map_or((None, rest), |(program, message)| (Some(program), message));
 
-    let is_plain = json::is_plain_but_for_quotes(line) && memchr(b'"', line).is_none();
-    let content = if is_plain { Content::Plain } else { Content::Any };
+    let content = json::content_of(line);
     Ok(Entry { stamped, timestamp, hostname, program, message, content })
 }
 
@@ -146,7 +143,7 @@ fn behind_facility(text: &[u8]) -> Option<&[u8]> {
 fn signature(text: &[u8]) -> Option<(Program<'_>, &[u8])> {
     let (word, message) = word(text).unwrap_or((text, &[]));
     let signed = word.strip_suffix(b":")?;
-    let bracket = memchr(b'[', signed).filter(|&bracket| bracket > 0);
+    let bracket = signed.iter().position(|&byte| byte == b'[').filter(|&bracket| bracket > 0);
     let (name, process) = match (bracket, signed.strip_suffix(b"]")) {
         (Some(bracket), Some(inside)) => (signed.get(..bracket)?, inside.get(bracket + 1..)),
         (_, _) => (signed, None),
@@ -157,6 +154,7 @@ fn signature(text: &[u8]) -> Option<(Program<'_>, &[u8])> {
 
 /// What stands before the first space, and what follows it.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let len = memchr(b' ', text)?;
+    // A loop, since words are shorter than what a vector search is good for.
+    let len = text.iter().position(|&byte| byte == b' ')?;
     Some((text.get(..len)?, text.get(len + 1..)?))
 }

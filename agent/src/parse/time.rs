@@ -77,7 +77,7 @@ impl<'a> Date<'a> {
 
     /// When it is; `None` if there is no such day, zone or year.
     pub(super) fn moment(&self) -> Option<Moment<'a>> {
-        let year = str::from_utf8(self.year).ok()?.parse().ok()?;
+        let year = number(self.year)?;
         let moment = Moment {
             year,
             month: self.month,
@@ -117,10 +117,15 @@ impl<'a> Moment<'a> {
     /// Milliseconds since 1970 in UTC.
     pub(super) fn epoch_millis(&self) -> i64 {
         const DAYS_BEFORE_1970: i64 = 719_162;
+        const DAYS_BEFORE_MONTH: [u16; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
         let years = i64::from(self.year) - 1;
         let days_before_year = years * 365 + years / 4 - years / 100 + years / 400;
-        let days_before_month: i64 = (1..self.month).map(|month| i64::from(days_in(self.year, month))).sum();
-        let days = days_before_year + days_before_month + i64::from(self.day) - 1 - DAYS_BEFORE_1970;
+        let days_before_month =
+            DAYS_BEFORE_MONTH.get(usize::from(self.month) - 1).copied().unwrap_or_default();
+        let leap_day = u16::from(self.month > 2 && is_leap(self.year));
+        let days = days_before_year + i64::from(days_before_month + leap_day) + i64::from(self.day)
+            - 1
+            - DAYS_BEFORE_1970;
 
         let minutes = i64::from(self.hour) * 60 + i64::from(self.minute) - self.zone.minutes_ahead();
         let seconds = (days * 24 * 60 + minutes) * 60 + i64::from(self.second);
@@ -131,28 +136,19 @@ impl<'a> Moment<'a> {
     /// Appends it as `2021-02-03T04:05:06+01:00`, with the fraction that the log has.
     pub(super) fn write_iso(&self, buffer: &mut Vec<u8>) {
         self.write_local_iso(buffer);
-        buffer.push(self.zone.sign);
-        buffer.extend_from_slice(&two_digits(self.zone.hours));
-        buffer.push(b':');
-        buffer.extend_from_slice(&two_digits(self.zone.minutes));
+        let [[h, hh], [m, mm]] = [self.zone.hours, self.zone.minutes].map(two_digits);
+        buffer.extend_from_slice(&[self.zone.sign, h, hh, b':', m, mm]);
     }
 
     /// The same without the zone.
     pub(super) fn write_local_iso(&self, buffer: &mut Vec<u8>) {
-        let [century, year] =
-            [self.year / 100, self.year % 100].map(|part| u8::try_from(part).unwrap_or_default());
-        for (before, part) in [
-            (&b""[..], century),
-            (b"", year),
-            (b"-", self.month),
-            (b"-", self.day),
-            (b"T", self.hour),
-            (b":", self.minute),
-            (b":", self.second),
-        ] {
-            buffer.extend_from_slice(before);
-            buffer.extend_from_slice(&two_digits(part));
-        }
+        let [[a, b], [c, d]] =
+            [self.year / 100, self.year % 100].map(|part| two_digits(u8::try_from(part).unwrap_or_default()));
+        let [[m, mm], [t, tt]] = [self.month, self.day].map(two_digits);
+        let [[h, hh], [n, nn], [s, ss]] = [self.hour, self.minute, self.second].map(two_digits);
+        buffer.extend_from_slice(&[
+            a, b, c, d, b'-', m, mm, b'-', t, tt, b'T', h, hh, b':', n, nn, b':', s, ss,
+        ]);
         if !self.fraction.is_empty() {
             buffer.push(b'.');
             buffer.extend_from_slice(self.fraction);
@@ -225,6 +221,11 @@ pub(super) fn small(text: &[u8], range: RangeInclusive<u8>) -> Option<(u8, &[u8]
     range.contains(&number).then_some((number, rest))
 }
 
+/// The number that `digits` make, if 16 bits hold it.
+pub(super) fn number(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0u16, |sum, digit| sum.checked_mul(10)?.checked_add(u16::from(digit - b'0')))
+}
+
 /// The digits at the start of `text`, at least one.
 pub(super) fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -254,11 +255,15 @@ pub(super) fn month(text: &[u8]) -> Option<(u8, &[u8])> {
 
 fn days_in(year: u16, month: u8) -> u8 {
     match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 if is_leap(year) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
+}
+
+fn is_leap(year: u16) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }
 
 /// `number`, which is below 100.

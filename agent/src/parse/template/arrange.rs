@@ -4,8 +4,10 @@
 //! whatever divides the values around it: it ends where the rest fits. Of several such texts none may, or it could not
 //! be told whose bytes they are.
 
+use memchr::memchr_iter;
+
 use super::date::DatePattern;
-use super::{Commas, Extent, Part, Shape, TemplateError, Value};
+use super::{Commas, Extent, Group, Part, Presence, Shape, TemplateError, Value};
 
 /// What a format states, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +112,32 @@ fn segment_parts(pieces: &[Piece], escapes: Escapes) -> Vec<Part> {
     let (words, rest) = pieces.split_at_checked(words).unwrap_or((pieces, &[]));
     let runs = words.split_inclusive(holds_space).flat_map(|run| divide(run, Extent::Word, escapes));
     runs.chain(divide(rest, Extent::Line, escapes)).collect()
+}
+
+impl Group {
+    /// A group with what its quotes come to.
+    pub(super) fn new(divider: &'static str, parts: Vec<Part>, presence: Presence) -> Group {
+        let quotes = quotes_in(divider.as_bytes()) + parts.iter().map(Part::quotes).sum::<usize>();
+        Group { divider, parts, presence, quotes }
+    }
+}
+
+impl Part {
+    /// How many quotes stand in it beside those of its values.
+    fn quotes(&self) -> usize {
+        match self {
+            Part::Literal(text) => quotes_in(text),
+            Part::Sought { divider, then, .. } => {
+                quotes_in(divider) + then.iter().map(Part::quotes).sum::<usize>()
+            }
+            Part::Spaces(_) | Part::Value(..) | Part::End => 0,
+        }
+    }
+}
+
+/// How many quotes stand in `text`.
+pub(super) fn quotes_in(text: &[u8]) -> usize {
+    memchr_iter(b'"', text).count()
 }
 
 /// The pieces of `tokens`, whose values go behind `values`; literals that touch are one.

@@ -170,13 +170,17 @@ impl<'a> Reading<'a> {
 
 /// The number at the start of `text`, and what follows it.
 fn number(text: &[u8], digits: Digits) -> Option<(u16, &[u8])> {
+    // What nearly all numbers of dates are, without a loop.
+    if digits == Digits::TWO {
+        let [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] = text else { return None };
+        return Some((u16::from(tens - b'0') * 10 + u16::from(ones - b'0'), rest));
+    }
     let spaces = text.iter().take(digits.most - digits.least).take_while(|&&byte| byte == b' ').count();
     let padded = text.get(spaces..)?;
     let most = digits.most - spaces;
     let len = padded.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
     let (figures, rest) = padded.split_at_checked(len)?;
-    let number = str::from_utf8(figures).ok()?.parse().ok()?;
-    (len >= digits.least).then_some((number, rest))
+    (len > 0 && len >= digits.least).then_some((time::number(figures)?, rest))
 }
 
 /// The zone at the start of `text`, and what follows it.

@@ -7,11 +7,12 @@
 //!
 //! In reading order: `access`, `error_log`, `log4j` and `nginx` each know one language and its words, and make tokens;
 //! `arrange` turns these into parts, for each text with the way its end is found; `walk` finds the values of a line,
-//! and `write` writes them. `date` reads dates, whose layouts `strftime` and `java_date` know.
+//! with what `ends` knows of where each ends, and `write` writes them. `date` reads dates, whose layouts `strftime` and `java_date` know.
 
 mod access;
 mod arrange;
 mod date;
+mod ends;
 mod error_log;
 mod java_date;
 mod log4j;
@@ -26,6 +27,7 @@ use super::json;
 use super::{JsonTypes, Mismatch, Record};
 use arrange::{Escapes, Kind, Token};
 use date::DatePattern;
+use walk::Found;
 
 pub use access::{ACCESS_DIRECTIVES, Directive, built_in};
 pub use error_log::DEFAULT_ERROR_LOG;
@@ -96,6 +98,8 @@ struct Group {
     divider: &'static str,
     parts: Vec<Part>,
     presence: Presence,
+    /// How many quotes stand in it beside those of its values.
+    quotes: usize,
 }
 
 /// Whether a line must have a group.
@@ -237,7 +241,7 @@ impl Template {
         let mut groups = Vec::new();
         for field in error_log::fields(format)? {
             let parts = arrange::parts(field.tokens, Escapes::Controls, &mut values)?;
-            groups.push(Group { divider: field.divider, parts, presence: field.presence });
+            groups.push(Group::new(field.divider, parts, field.presence));
         }
         Template::new(groups, values, names, types)
     }
@@ -258,10 +262,10 @@ impl Template {
         let mut values = Vec::new();
         tokens.push(Token::End);
         let parts = arrange::parts(tokens, Escapes::None, &mut values)?;
-        let line = Group { divider: "", parts, presence: Presence::Always };
+        let line = Group::new("", parts, Presence::Always);
         let trace = Token::Value(Kind::Rest, Value::new(log4j::STACK_TRACE, Meaning::Verbatim));
         let parts = arrange::parts(vec![trace], Escapes::None, &mut values)?;
-        let behind = Group { divider: "\n", parts, presence: Presence::Perhaps };
+        let behind = Group::new("\n", parts, Presence::Perhaps);
         Template::new(vec![line, behind], values, names, types)
     }
 
@@ -297,7 +301,8 @@ impl Template {
     /// If the line does not match; `buffer` is then exactly as it was.
     pub(super) fn convert(&self, line: &[u8], buffer: &mut Vec<u8>) -> Result<Record, Mismatch> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let found = walk::read(self, line)?;
+        let mut found = Found::default();
+        walk::read(self, line, &mut found)?;
         Ok(write::write(self, &found, buffer))
     }
 
@@ -310,7 +315,7 @@ impl Template {
         let mut values = Vec::new();
         tokens.push(Token::End);
         let parts = arrange::parts(tokens, escapes, &mut values)?;
-        Template::new(vec![Group { divider: "", parts, presence: Presence::Always }], values, names, types)
+        Template::new(vec![Group::new("", parts, Presence::Always)], values, names, types)
     }
 
     fn new(

@@ -1,8 +1,13 @@
 //! Finds the values of a line: one walk over its bytes, with a second look only where a text may hold what divides it
 //! from the rest.
 
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter};
 
+use super::arrange::quotes_in;
+use super::date::Reading;
+use super::ends::{
+    apart_len, decimal_len, is_escaped, last_place, number_len, places, source_len, status_len, word_len,
+};
 use super::{Commas, Extent, Group, MOST_VALUES, Meaning, Part, Presence, Shape, Template};
 use crate::parse::json::{self, Content};
 use crate::parse::{Fault, Mismatch};
@@ -14,27 +19,43 @@ pub(super) struct Found<'a> {
     pub(super) values: [Option<&'a [u8]>; MOST_VALUES],
     /// What can be said of all of them at once.
     pub(super) content: Content,
+    /// What the date says that was read last, and the place of its value.
+    reading: Option<(usize, Reading<'a>)>,
 }
 
-/// Finds the values of `line`, which has no newline at its end.
-pub(super) fn read<'a>(template: &Template, line: &'a [u8]) -> Result<Found<'a>, Mismatch> {
-    let mut walk = Walk { template, line, values: [None; MOST_VALUES], has_quote: false };
+impl Default for Found<'_> {
+    fn default() -> Self {
+        Found { values: [None; MOST_VALUES], content: Content::Any, reading: None }
+    }
+}
+
+impl<'a> Found<'a> {
+    /// What the date in the place `value` says, if that is known from finding its end.
+    pub(super) fn reading(&self, value: usize) -> Option<Reading<'a>> {
+        self.reading.filter(|(place, _)| *place == value).map(|(_, reading)| reading)
+    }
+}
+
+/// Finds the values of `line`, which has no newline at its end. `found` is as it was made, and has its place at the
+/// caller's, since it is large.
+pub(super) fn read<'a>(template: &Template, line: &'a [u8], found: &mut Found<'a>) -> Result<(), Mismatch> {
+    let mut walk = Walk { template, line, found, quotes: 0 };
     walk.groups().map_err(|miss| miss.tell(template))?;
-    // A quote in a value that stands between quotes has a backslash before it.
-    let is_plain = !walk.has_quote && json::is_plain_but_for_quotes(line);
-    let content = if is_plain { Content::Plain } else { Content::Any };
-    Ok(Found { values: walk.values, content })
+    // Each byte belongs to a value or to the format: where the quotes are the format's, no value holds one.
+    let is_plain = quotes_in(line) == walk.quotes && json::is_plain_but_for_quotes(line);
+    found.content = if is_plain { Content::Plain } else { Content::Any };
+    Ok(())
 }
 
-struct Walk<'t, 'a> {
+struct Walk<'t, 'a, 'f> {
     template: &'t Template,
     line: &'a [u8],
-    values: [Option<&'a [u8]>; MOST_VALUES],
-    /// Whether a value that does not stand between quotes holds one.
-    has_quote: bool,
+    found: &'f mut Found<'a>,
+    /// How many quotes of the line are the format's.
+    quotes: usize,
 }
 
-impl<'t, 'a> Walk<'t, 'a> {
+impl<'t, 'a> Walk<'t, 'a, '_> {
     fn groups(&mut self) -> Result<(), Miss<'t>> {
         let template = self.template;
         let mut at = 0;
@@ -42,7 +63,10 @@ impl<'t, 'a> Walk<'t, 'a> {
         while let Some((group, rest)) = groups.split_first() {
             groups = rest;
             match self.group(group, rest, at) {
-                Ok(end) => at = end,
+                Ok(end) => {
+                    at = end;
+                    self.quotes += group.quotes;
+                }
                 Err(_) if group.presence == Presence::Perhaps => self.forget(&group.parts),
                 Err(mismatch) => return Err(mismatch),
             }
@@ -72,7 +96,7 @@ impl<'t, 'a> Walk<'t, 'a> {
         for (index, group) in groups.iter().enumerate() {
             let Some(Part::Literal(first)) = group.parts.first() else { continue };
             let rest = self.line.get(at..).unwrap_or_default();
-            let Some(place) = memmem::rfind(rest, first) else { continue };
+            let Some(place) = last_place(rest, first) else { continue };
             let start = (at + place).saturating_sub(group.divider.len());
             let mut end = Ok(start);
             for (group, behind) in
@@ -97,7 +121,7 @@ impl<'t, 'a> Walk<'t, 'a> {
         for part in parts {
             match part {
                 Part::Value(value, _) | Part::Sought { value, .. } => {
-                    if let Some(place) = self.values.get_mut(*value) {
+                    if let Some(place) = self.found.values.get_mut(*value) {
                         *place = None;
                     }
                 }
@@ -152,7 +176,7 @@ impl<'t, 'a> Walk<'t, 'a> {
             Extent::Line => rest.len(),
         };
         let mut first = None;
-        for len in memmem::find_iter(rest.get(..within).unwrap_or(rest), divider) {
+        for len in places(rest.get(..within).unwrap_or(rest), divider) {
             if len == 0 && extent == Extent::Word {
                 continue;
             }
@@ -178,7 +202,10 @@ impl<'t, 'a> Walk<'t, 'a> {
             Shape::Number => number_len(rest).ok_or_else(|| value_missing("a number or `-`"))?,
             Shape::Decimal => decimal_len(rest).ok_or_else(|| value_missing("a number or `-`"))?,
             Shape::Date(pattern) => match pattern.read(rest) {
-                Some((_, len)) => len,
+                Some((reading, len)) => {
+                    self.found.reading = Some((value, reading));
+                    len
+                }
                 None if rest.first() == Some(&b'-') => 1,
                 None => return Err(value_missing("a date as the format lays it out")),
             },
@@ -190,16 +217,14 @@ impl<'t, 'a> Walk<'t, 'a> {
             Shape::Status => status_len(rest).ok_or_else(|| value_missing("`(number)text: `"))?,
             Shape::Quoted => {
                 if self.is_empty_user(value, rest) {
-                    self.keep_quoted(value, b"");
+                    self.keep(value, b"");
                     return Ok(at + 2);
                 }
                 let unescaped = memchr_iter(b'"', rest).find(|&len| !is_escaped(rest, len));
-                let len = unescaped.ok_or_else(|| expected(Missing::Quote(value)))?;
-                self.keep_quoted(value, rest.get(..len).unwrap_or_default());
-                return Ok(at + len);
+                unescaped.ok_or_else(|| expected(Missing::Quote(value)))?
             }
             Shape::Until(divider) => {
-                memmem::find(rest, divider).ok_or_else(|| expected(Missing::Text(value, divider)))?
+                places(rest, divider).next().ok_or_else(|| expected(Missing::Text(value, divider)))?
             }
             Shape::WordUntil(divider) => {
                 let len = apart_len(rest, divider, Commas::Divide).filter(|len| *len <= word_len(rest));
@@ -246,12 +271,6 @@ impl<'t, 'a> Walk<'t, 'a> {
     }
 
     fn keep(&mut self, value: usize, text: &'a [u8]) {
-        self.has_quote |= memchr(b'"', text).is_some();
-        self.keep_quoted(value, text);
-    }
-
-    /// Keeps a text in which each quote has a backslash before it.
-    fn keep_quoted(&mut self, value: usize, text: &'a [u8]) {
         let meaning = self.template.values.get(value).map(|value| &value.meaning);
         let (text, behind) = match meaning {
             Some(Meaning::Target) => {
@@ -262,10 +281,10 @@ impl<'t, 'a> Walk<'t, 'a> {
             Some(Meaning::User) if text == b"\"\"" => (&[] as &[u8], None),
             Some(_) | None => (text, None),
         };
-        if let Some(place) = self.values.get_mut(value) {
+        if let Some(place) = self.found.values.get_mut(value) {
             *place = Some(text);
         }
-        if let (Some(behind), Some(place)) = (behind, self.values.get_mut(value + 1)) {
+        if let (Some(behind), Some(place)) = (behind, self.found.values.get_mut(value + 1)) {
             *place = Some(behind);
         }
     }
@@ -319,59 +338,4 @@ impl Miss<'_> {
         let fault = if is_open { Fault::Open } else { Fault::Missing };
         Mismatch { fault, name: name.into(), shape: shape.into(), at: self.at }
     }
-}
-
-/// How many bytes at the start of `text` are no space.
-fn word_len(text: &[u8]) -> usize {
-    text.iter().take_while(|&&byte| byte != b' ').count()
-}
-
-fn number_len(text: &[u8]) -> Option<usize> {
-    let sign = usize::from(matches!(text, [b'+' | b'-', ..]));
-    let digits = text.iter().skip(sign).take_while(|byte| byte.is_ascii_digit()).count();
-    match (text, digits) {
-        ([b'-', ..], 0) => Some(1),
-        (_, 0) => None,
-        (_, digits) => Some(sign + digits),
-    }
-}
-
-fn decimal_len(text: &[u8]) -> Option<usize> {
-    let whole = number_len(text)?;
-    let Some([b'.', fraction @ ..]) = text.get(whole..) else { return Some(whole) };
-    let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    Some(if digits == 0 { whole } else { whole + 1 + digits })
-}
-
-fn source_len(text: &[u8]) -> Option<usize> {
-    let name = text.iter().take_while(|byte| !b" ():[]".contains(byte)).count();
-    let digits =
-        text.get(name..)?.strip_prefix(b"(")?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_closed = text.get(name + 1 + digits) == Some(&b')');
-    (name > 0 && digits > 0 && is_closed).then_some(name + digits + 2)
-}
-
-fn status_len(text: &[u8]) -> Option<usize> {
-    let number = text.strip_prefix(b"(")?;
-    let number = number.strip_prefix(b"EAI ").unwrap_or(number);
-    let digits = number_len(number)?;
-    (number.get(digits) == Some(&b')')).then_some(())?;
-    memmem::find(text, b": ")
-}
-
-/// The length of a text that ends at the first `divider`. A quote divides only without a backslash before it.
-fn apart_len(text: &[u8], divider: &[u8], commas: Commas) -> Option<usize> {
-    match (divider, commas) {
-        (b" ", Commas::Join) => {
-            memchr_iter(b' ', text).find(|&len| !text.get(..len).is_some_and(|text| text.ends_with(b",")))
-        }
-        ([b'"', ..], _) => memmem::find_iter(text, divider).find(|&len| !is_escaped(text, len)),
-        (divider, _) => memmem::find(text, divider),
-    }
-}
-
-/// Whether the byte at `at` stands behind an odd number of backslashes.
-fn is_escaped(text: &[u8], at: usize) -> bool {
-    let before = text.get(..at).unwrap_or_default();
-    before.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }

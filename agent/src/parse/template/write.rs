@@ -2,6 +2,7 @@
 
 use memchr::memchr_iter;
 
+use super::date::Reading;
 use super::walk::Found;
 use super::{Meaning, Template, Value};
 use crate::parse::json::{Key, Object};
@@ -12,10 +13,10 @@ use crate::parse::{JsonTypes, Record};
 /// Appends the record of what was found to `buffer`.
 pub(super) fn write(template: &Template, found: &Found<'_>, buffer: &mut Vec<u8>) -> Record {
     let mut object = Object::begin(buffer, found.content);
-    for (value, text) in template.values.iter().zip(&found.values) {
+    for (place, (value, text)) in template.values.iter().zip(&found.values).enumerate() {
         match template.types {
             JsonTypes::Strings => write_string(&mut object, value, *text),
-            JsonTypes::Native => write_native(&mut object, value, *text),
+            JsonTypes::Native => write_native(&mut object, value, *text, || found.reading(place)),
         }
     }
     object.end()
@@ -31,7 +32,13 @@ fn write_string(object: &mut Object<'_>, value: &Value, text: Option<&[u8]>) {
     }
 }
 
-fn write_native(object: &mut Object<'_>, value: &Value, text: Option<&[u8]>) {
+/// `reading` is what a date says, if that is known already.
+fn write_native<'a>(
+    object: &mut Object<'_>,
+    value: &Value,
+    text: Option<&'a [u8]>,
+    reading: impl FnOnce() -> Option<Reading<'a>>,
+) {
     let key = Key(&value.key);
     match (&value.meaning, text) {
         (Meaning::Message(trace), Some(text)) => write_message(object, key, *trace, text),
@@ -48,8 +55,8 @@ fn write_native(object: &mut Object<'_>, value: &Value, text: Option<&[u8]>) {
         (Meaning::Date(pattern, names), text) => {
             let text = text.filter(|text| *text != b"-");
             native::optional(object, key, text);
-            let reading = text.and_then(|text| pattern.read(text));
-            write_time(object, *names, reading.and_then(|(reading, _)| reading.moment()));
+            let reading = text.and_then(|text| reading().or_else(|| Some(pattern.read(text)?.0)));
+            write_time(object, *names, reading.and_then(|reading| reading.moment()));
         }
         (Meaning::Epoch(parts, time), text) => {
             let text = text.filter(|text| *text != b"-");

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::evidence;
-use super::files::Files;
+use super::files::{Files, Met};
 use super::identity::{Change as Altered, Verdict};
 use super::search::{self, Copy};
 use super::table::Begun;
@@ -35,8 +35,12 @@ impl Files {
                 return Vec::new();
             }
         };
-        let copy = self.rescue(&known, altered, now);
-        copy.into_iter().chain(self.begin_anew(id, now)).collect()
+        let mut met = Met::default();
+        met.add(self.rescue(&known, altered, now));
+        met.add(self.begin_anew(id, now));
+        // Nobody may have looked for longer than a rotation takes.
+        self.follow_altered(&known, &mut met, now);
+        met.ready
     }
 
     /// Looks under other names for what was not read of a file that does not hold it any more; gives the copy that

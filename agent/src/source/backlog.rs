@@ -20,6 +20,9 @@ use super::pattern::is_compressed;
 use super::rotation::Name;
 use crate::position::{FileId, Generation, Head, Identity, Position};
 
+/// Nanoseconds of a millisecond.
+const NANOS_OF_MILLI: u64 = 1_000_000;
+
 /// A file of the last run, and where it is now, if anywhere.
 #[derive(Debug)]
 pub(super) struct Resumed<'a> {
@@ -86,6 +89,15 @@ impl Files {
         self.take_up(since, met, now);
     }
 
+    /// Takes up the copies that were made since a file was seen that does not hold any more what it held then: of that, where
+    /// too little of it was seen to prove one, and of what it held later.
+    pub(super) fn follow_altered(&mut self, known: &Generation, met: &mut Met, now: Instant) {
+        let seen = u64::try_from(known.modified).unwrap_or_default().saturating_mul(NANOS_OF_MILLI);
+        let last = Last { path: &known.path, modified: known.modified, born: seen };
+        let since = self.rotations_since(last, |_| false, &mut met.logs);
+        self.take_up(since, met, now);
+    }
+
     /// The files beside the `last` one, outside the pattern, that were rotated after it: after the one that `is_it` by
     /// their names, or, where that is not there any more, by their times. The oldest first.
     fn rotations_since(
@@ -119,7 +131,7 @@ impl Files {
         if is_told && !is_compressed(sibling.path.as_os_str()) {
             return stat.born > last.born;
         }
-        let born = i64::try_from(stat.born / 1_000_000).unwrap_or(i64::MAX);
+        let born = i64::try_from(stat.born / NANOS_OF_MILLI).unwrap_or(i64::MAX);
         // A server writes to the last one for a while after the next was made.
         let grace = i64::try_from(self.settings.grace.as_millis()).unwrap_or(i64::MAX);
         stat.modified > last.modified && (stat.born == 0 || born.saturating_add(grace) >= last.modified)

@@ -359,3 +359,34 @@ fn an_earlier_copy_is_told_by_what_was_read_of_a_later_one() {
 fn an_earlier_copy_that_cannot_be_told_is_read_again_and_counted() {
     check_earlier_copy(10_000, 200, 1);
 }
+
+/// Of a log that holds 100 lines, so many are seen. Then it is copied and emptied twice before anybody looks again.
+#[track_caller]
+fn check_unseen_copies(seen: u32, reread: u64) {
+    let mut stage = Stage::simulated("log", Simulated::new());
+    stage.append("log", &lines(0, seen));
+    stage.read_all();
+    stage.append("log", &lines(seen, 100 - seen));
+    stage.copy("log", "log.2");
+    stage.rewrite("log", &lines(100, 100));
+    stage.copy("log", "log.1");
+    stage.rewrite("log", &lines(200, 10));
+    stage.outwait();
+    let mut came = stage.texts();
+    came.sort_unstable();
+    came.dedup();
+    assert_eq!(came.concat(), lines(0, 210));
+    let again = u64::from(reread > 0) * u64::from(seen);
+    assert_eq!(stage.came.len() as u64, 210 + again);
+    assert_eq!(stage.counted(Metric::FilesReread), reread);
+}
+
+#[test]
+fn what_was_copied_and_emptied_twice_unseen_is_read() {
+    check_unseen_copies(60, 0);
+}
+
+#[test]
+fn what_was_copied_before_enough_of_it_was_seen_is_read_again_and_counted() {
+    check_unseen_copies(10, 1);
+}

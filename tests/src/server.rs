@@ -3,6 +3,7 @@
 //! Told to open its log again, it does so as after a graceful restart: new processes write to the new file at once, the
 //! old ones go on in what they have open until their last request is answered.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -136,12 +137,17 @@ impl Drop for Server {
     }
 }
 
-/// The file that tells a server which logs to `path` to open its log again: it stands for a signal.
+/// The file that tells a server which logs to `path` to open its log again: it stands for a signal. It is beside the log's
+/// directory, where no rotation takes it for a log.
 #[must_use]
 pub fn signal(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".reopen");
-    path.parent().unwrap_or(path).with_file_name(name)
+    let directory = path.parent().unwrap_or(path);
+    // Logs in several directories have one name.
+    let mut name = directory.file_name().unwrap_or_default().to_owned();
+    for part in [OsStr::new("."), path.file_name().unwrap_or_default(), OsStr::new(".reopen")] {
+        name.push(part);
+    }
+    directory.with_file_name(name)
 }
 
 /// What a server writes to.
@@ -214,6 +220,14 @@ fn open(path: &Path) -> Result<Box<dyn Write + Send>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_server_has_a_signal_of_its_own() {
+        let [one, other, third] =
+            ["/logs/one/log", "/logs/other/log", "/logs/one/log2"].map(Path::new).map(signal);
+        assert!(one != other && one != third, "{one:?}, {other:?}, {third:?}");
+        assert_eq!(one.parent(), Some(Path::new("/logs")));
+    }
 
     #[tokio::test]
     async fn old_processes_write_on_to_what_was_renamed() {

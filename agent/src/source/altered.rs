@@ -18,29 +18,23 @@ use crate::position::{FileId, Generation, Offset, Position};
 
 impl Files {
     /// The bytes that were read are not in the file any more. Looks for what was not read of them under other names,
-    /// then begins the file anew; gives the files that may have bytes to read.
-    pub(crate) fn replace(&mut self, id: FileId, now: Instant) -> Vec<FileId> {
-        let Some(tailed) = self.table.get(id) else { return Vec::new() };
+    /// then begins the file anew.
+    pub(super) fn replace(&mut self, id: FileId, met: &mut Met, now: Instant) {
+        let Some(tailed) = self.table.get(id) else { return };
         if tailed.begun == Begun::AsCopy {
-            return self.reconsider(id, now);
+            return met.add(self.reconsider(id, now));
         }
         let known = tailed.generation(id);
         let compared = tailed.file.content().and_then(|content| search::compare(&content, &known));
         let altered = match compared {
             Ok(Verdict::Changed(altered)) => altered,
             // It changed back before it could be looked at: a writer in the middle of its work. Look again later.
-            Ok(_) => return Vec::new(),
-            Err(error) => {
-                self.refuse(&known.path, &error);
-                return Vec::new();
-            }
+            Ok(_) => return,
+            Err(error) => return self.refuse(&known.path, &error),
         };
-        let mut met = Met::default();
         met.add(self.rescue(&known, altered, now));
         met.add(self.begin_anew(id, now));
-        // Nobody may have looked for longer than a rotation takes.
-        self.follow_altered(&known, &mut met, now);
-        met.ready
+        met.altered.push(known);
     }
 
     /// Looks under other names for what was not read of a file that does not hold it any more; gives the copy that

@@ -6,7 +6,7 @@
 //! from its beginning to its end, like every file whose name was taken from it. (G1)
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
@@ -18,7 +18,8 @@ use super::files::{Files, Met};
 use super::lanes::Lane;
 use super::pattern::is_compressed;
 use super::rotation::Name;
-use crate::position::{FileId, Generation, Head, Identity, Position};
+use crate::metrics::Metric;
+use crate::position::{FileId, Generation, Head, Identity, Offset, Position};
 
 /// Nanoseconds of a millisecond.
 const NANOS_OF_MILLI: u64 = 1_000_000;
@@ -51,13 +52,13 @@ impl Files {
     pub(super) fn catch_up(&mut self, resumed: &[Resumed<'_>], now: Instant) {
         let mut newest = BTreeMap::<_, (Name, &Resumed<'_>)>::new();
         for one in resumed {
-            let (directory, name) = split(&one.known.path);
+            let (_, name) = split(&one.known.path);
             let is_newer = |(other, than): &(Name, &Resumed<'_>)| {
                 let by_time = one.known.modified.cmp(&than.known.modified);
                 // Several may be known by the name that each of them had while it was written to.
                 name.compare(other).unwrap_or(by_time).then(by_time) == Ordering::Greater
             };
-            let key = (directory, name.log().to_vec());
+            let key = log_of(&one.known.path);
             if newest.get(&key).is_none_or(is_newer) {
                 newest.insert(key, (name, one));
             }
@@ -79,6 +80,18 @@ impl Files {
         of_log.max_by_key(|(id, tailed)| (tailed.modified, *id)).map(|(id, _)| id)
     }
 
+    /// Those of the files that are `lost` whose logs have no other file now: more may come and go unseen before one stays.
+    pub(super) fn last_of_their_logs(&self, lost: &[FileId]) -> Vec<FileId> {
+        let leaving = lost.iter().filter_map(|id| Some((*id, self.table.get(*id)?)));
+        let mut last = leaving.filter(|(_, it)| it.leaving && !it.in_reach).collect::<Vec<_>>();
+        if !last.is_empty() {
+            let in_reach = self.table.iter().filter(|(_, tailed)| tailed.in_reach);
+            let written: BTreeSet<_> = in_reach.map(|(_, tailed)| log_of(&tailed.path)).collect();
+            last.retain(|(_, tailed)| !written.contains(&log_of(&tailed.path)));
+        }
+        last.into_iter().map(|(id, _)| id).collect()
+    }
+
     /// Takes up what was rotated after a file whose name was taken from it.
     pub(super) fn follow(&mut self, id: FileId, met: &mut Met, now: Instant) {
         let Some(tailed) = self.table.get(id) else { return };
@@ -95,7 +108,17 @@ impl Files {
         let seen = u64::try_from(known.modified).unwrap_or_default().saturating_mul(NANOS_OF_MILLI);
         let last = Last { path: &known.path, modified: known.modified, born: seen };
         let since = self.rotations_since(last, |_| false, &mut met.logs);
-        self.take_up(since, met, now);
+        for id in self.take_up(since, met, now) {
+            // What was left of the file when it was cut is in a copy of that as well; copies of all that was read were told
+            // when they were identified.
+            let is_again = self.table.get(id).is_some_and(|copy| {
+                copy.start == Offset::START
+                    && known.position.offset != Offset::START
+                    && evidence::begins_with(&copy.file, known.first)
+                    && !evidence::begins_with(&copy.file, known.identity.head)
+            });
+            self.metrics.add(Metric::FilesReread, is_again.into());
+        }
     }
 
     /// The files beside the `last` one, outside the pattern, that were rotated after it: after the one that `is_it` by
@@ -137,7 +160,9 @@ impl Files {
         stat.modified > last.modified && (stat.born == 0 || born.saturating_add(grace) >= last.modified)
     }
 
-    fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) {
+    /// Takes up those of `rotations` that are not known; gives the files that are read by that.
+    fn take_up(&mut self, rotations: Vec<Sibling>, met: &mut Met, now: Instant) -> Vec<FileId> {
+        let mut taken = Vec::new();
         for Sibling { path, stat, .. } in rotations {
             if self.known(&stat).is_some() || self.is_sought(&path) || self.is_withheld(&path, &stat) {
                 continue;
@@ -154,20 +179,27 @@ impl Files {
                     continue;
                 }
             };
-            self.take_up_rotation(&path, opened, met, now);
+            taken.extend(self.take_up_rotation(&path, opened, met, now));
         }
+        taken
     }
 
-    /// Takes up a file that was rotated unseen.
-    pub(super) fn take_up_rotation(&mut self, path: &Path, opened: Opened, met: &mut Met, now: Instant) {
+    /// Takes up a file that was rotated unseen, if it is none that is known.
+    pub(super) fn take_up_rotation(
+        &mut self,
+        path: &Path,
+        opened: Opened,
+        met: &mut Met,
+        now: Instant,
+    ) -> Option<FileId> {
         // What is compressed while it is read is read to its end all the same, from what is still open.
         if is_compressed(path.as_os_str()) && self.is_open_elsewhere(&opened) {
-            return;
+            return None;
         }
-        if let Some(id) = self.identify(path, opened, met, now) {
-            self.table.edit(id, |tailed| tailed.in_reach = false);
-            self.mark_leaving(id, now);
-        }
+        let id = self.identify(path, opened, met, now)?;
+        self.table.edit(id, |tailed| tailed.in_reach = false);
+        self.mark_leaving(id, now);
+        Some(id)
     }
 
     /// Whether all that is in an archive is in an open file that has no name any more.
@@ -196,8 +228,9 @@ impl Files {
     fn supersede(&mut self) {
         let mut logs = BTreeMap::<_, Vec<(Name, FileId)>>::new();
         for (id, tailed) in self.table.iter() {
-            let (directory, name) = split(&tailed.path);
-            logs.entry((directory.to_owned(), name.log().to_vec())).or_default().push((name, id));
+            let (_, name) = split(&tailed.path);
+            let (directory, log) = log_of(&tailed.path);
+            logs.entry((directory.to_owned(), log)).or_default().push((name, id));
         }
         for rotations in logs.into_values() {
             for (name, id) in &rotations {
@@ -281,8 +314,13 @@ impl Listing {
 
 /// Whether two files are rotations of one log.
 pub(super) fn are_of_one_log(one: &Path, other: &Path) -> bool {
-    let ((directory, name), (other_directory, other)) = (split(one), split(other));
-    directory == other_directory && name.log() == other.log()
+    log_of(one) == log_of(other)
+}
+
+/// The log that a file is of: its directory and name.
+fn log_of(path: &Path) -> (&Path, Vec<u8>) {
+    let (directory, name) = split(path);
+    (directory, name.log().to_vec())
 }
 
 /// A path's directory and name.

@@ -61,6 +61,8 @@ pub(super) struct Met {
     unseen: BTreeSet<PathBuf>,
     /// Files whose name was taken from them since the last look.
     pub(super) rotated: Vec<FileId>,
+    /// What files were that do not hold it any more.
+    pub(super) altered: Vec<Generation>,
     listings: Listings,
     pub(super) logs: Logs,
 }
@@ -152,16 +154,21 @@ impl Files {
         let lost: Vec<FileId> = lost.collect();
         let copies: Vec<PathBuf> =
             if lost.is_empty() { Vec::new() } else { self.copies.paths().map(Path::to_owned).collect() };
-        lost.into_iter().for_each(|id| self.lose(id, &found.scope, &mut met, now));
+        lost.iter().for_each(|id| self.lose(*id, &found.scope, &mut met, now));
         unknown.extend(&copies);
         for path in unknown {
             if let Some(opened) = self.open(path) {
                 self.identify(path, opened, &mut met, now);
             }
         }
+        met.rotated.extend(self.last_of_their_logs(&lost));
         // After that, so that a copy among the rotations is held beside the file that it is a copy of.
         for id in std::mem::take(&mut met.rotated) {
             self.follow(id, &mut met, now);
+        }
+        // Nobody may have looked for longer than a rotation takes.
+        for known in std::mem::take(&mut met.altered) {
+            self.follow_altered(&known, &mut met, now);
         }
         if let Scope::Everything = found.scope {
             let troubles: BTreeSet<&PathBuf> = found.troubles.iter().map(|(path, _)| path).collect();
@@ -209,13 +216,14 @@ impl Files {
     fn look_at(&mut self, id: FileId, stat: &Stat, met: &mut Met, now: Instant) {
         self.table.edit(id, |tailed| tailed.linked = stat.links > 1);
         // A copy that was just begun is told before anything is compared with it.
-        let measured = self.measure(id, stat, now).and_then(|holds| Ok(holds && !self.is_begun_copy(id)?));
+        let measured =
+            self.measure(id, stat, now).and_then(|holds| Ok(holds && !self.is_begun_copy(id, now)?));
         match measured {
             Ok(true) => {
                 let is_at_end = |tailed: &Tailed| tailed.size == tailed.position().offset.to_raw();
                 met.ready.extend(self.table.get(id).is_some_and(|tailed| !is_at_end(tailed)).then_some(id));
             }
-            Ok(false) => met.add(self.replace(id, now)),
+            Ok(false) => self.replace(id, met, now),
             Err(error) => self.refuse_file(id, &error),
         }
     }
@@ -224,7 +232,7 @@ impl Files {
     pub(super) fn measure(&mut self, id: FileId, stat: &Stat, now: Instant) -> io::Result<bool> {
         let Some(tailed) = self.table.get(id) else { return Ok(true) };
         let (size, modified, position) = (stat.size, stat.modified, tailed.position());
-        if (size, modified) == (tailed.size, tailed.modified) {
+        if (size, modified) == (tailed.size, tailed.modified) && !tailed.suspect {
             // It could not be read when it grew.
             self.grow_head(id);
             return Ok(true);
@@ -245,10 +253,15 @@ impl Files {
             if size > tailed.size {
                 tailed.active = now;
             }
-            (tailed.size, tailed.modified) = (size, modified);
+            (tailed.size, tailed.modified, tailed.suspect) = (size, modified, false);
         });
         self.grow_head(id);
         Ok(true)
+    }
+
+    /// What was read of a file is not in it any more, as it seems: the next look finds out.
+    pub(crate) fn suspect(&mut self, id: FileId) {
+        self.table.edit(id, |tailed| tailed.suspect = true);
     }
 
     /// No name of the pattern leads to this file any more. It is forgotten when it is finished and not found once more:

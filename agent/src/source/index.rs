@@ -108,6 +108,13 @@ impl Index {
         found
     }
 
+    /// The files whose heads still grow, as far as nothing speaks against their being the beginning of `bytes`.
+    pub(super) fn growing(&self, bytes: &[u8]) -> Vec<FileId> {
+        let empty = self.heads.range(..(1, 0, FileId::FIRST)).map(|(.., id)| *id);
+        let whole = Head::BYTES - 1;
+        empty.chain(self.beginning(bytes.get(..whole).unwrap_or(bytes))).collect()
+    }
+
     /// The files that say they are at `place`.
     pub(super) fn at_place(&self, place: u64) -> impl Iterator<Item = FileId> {
         self.places.range((place, FileId::FIRST)..).take_while(move |(at, _)| *at == place).map(|(_, id)| *id)
@@ -171,6 +178,8 @@ mod tests {
             };
             let found: BTreeSet<FileId> = index.beginning(&bytes).into_iter().collect();
             prop_assert_eq!(found, all(&|text, _| !text.is_empty() && bytes.starts_with(text)));
+            let growing: BTreeSet<FileId> = index.growing(&bytes).into_iter().collect();
+            prop_assert_eq!(growing, all(&|text, _| text.len() < Head::BYTES && bytes.starts_with(text)));
             prop_assert_eq!(index.at_place(place).collect::<BTreeSet<_>>(), all(&|_, at| at == place));
             prop_assert_eq!(index.unheard().collect::<BTreeSet<_>>(), all(&|_, at| at % 2 == 0));
             prop_assert_eq!(index.open(), &all(&|_, at| at % 3 == 0));

@@ -338,8 +338,9 @@ impl Source {
                 }
                 Read::Changed => {
                     self.ready.remove(id);
-                    let ready = self.files.replace(id, now);
-                    self.add(ready);
+                    self.files.suspect(id);
+                    // Where its bytes are now is told by what else is there.
+                    self.due = self.due.min(self.looked + LOOKS_APART);
                 }
             }
         }

@@ -9,12 +9,13 @@ use std::path::Path;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::disk::Content as _;
 use super::evidence::{self, Opened};
 use super::files::{Files, Met};
 use super::search::{self, Origin};
 use super::table::Begun;
 use crate::metrics::Metric;
-use crate::position::{FileId, Mark, Offset, Position};
+use crate::position::{FileId, Head, Mark, Offset, Position};
 
 /// From where a newcomer is read.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ impl Files {
         if let Some(id) = self.meet(path, &opened.stat, met, now) {
             return Some(id);
         }
-        let origin = match search::origin(&opened, &self.table, &self.recent, &self.withheld) {
+        let origin = match self.origin(&opened, now) {
             Ok(origin) => origin,
             Err(error) => {
                 self.refuse(path, &error);
@@ -46,8 +47,8 @@ impl Files {
             }
         };
         let beginning = match origin {
-            Origin::Beside(end) => {
-                self.leave_beside(path, &opened, end);
+            Origin::Beside(original, end) => {
+                self.leave_beside(path, &opened, original, end);
                 return None;
             }
             Origin::Copied(original, position) => self.take_over(path, &opened, original, position, met, now),
@@ -59,6 +60,7 @@ impl Files {
             Origin::Hidden if self.copies.end(&opened).is_some() => return None,
             Origin::Unclear if self.copies.end(&opened).is_some() => self.begin_apart(path, &opened),
             Origin::Hidden | Origin::Unclear | Origin::Forked => self.begin_again(path),
+            Origin::None if self.copies.is_cut_off(&opened, &self.table) => self.begin_again(path),
             Origin::None => self.begin_apart(path, &opened),
         };
         let id = self.admit(path, opened, beginning.position, beginning.mark, now);
@@ -68,6 +70,23 @@ impl Files {
         // A log that had no file for a moment may have been rotated once more in it.
         met.rotated.extend(self.predecessor(path));
         Some(id)
+    }
+
+    /// Which of the files that are known `opened` is a copy of.
+    fn origin(&mut self, opened: &Opened, now: Instant) -> io::Result<Origin> {
+        // One that was short when it was looked at last shows only now how it begins; a look at a few names may have left
+        // it out.
+        let mut beginning = [0; Head::BYTES];
+        let beginning = evidence::read_beginning(&*opened.file, &mut beginning)?;
+        for id in self.table.index().growing(beginning) {
+            let stat = self.table.get(id).map(|tailed| tailed.file.stat());
+            if let Some(Ok(stat)) = stat
+                && let Ok(false) = self.measure(id, &stat, now)
+            {
+                self.suspect(id);
+            }
+        }
+        search::origin(opened, &self.table, &self.recent, &self.withheld)
     }
 
     /// Goes on in a copy whose original does not hold what was read any more, or was moved here.
@@ -119,7 +138,7 @@ impl Files {
 
     /// Whether a file that was empty when it was found is a copy that had just been begun then; asked once, before
     /// anything is read of it.
-    pub(super) fn is_begun_copy(&mut self, id: FileId) -> io::Result<bool> {
+    pub(super) fn is_begun_copy(&mut self, id: FileId, now: Instant) -> io::Result<bool> {
         let Some(tailed) = self.table.get(id).filter(|tailed| tailed.begun == Begun::Empty) else {
             return Ok(false);
         };
@@ -127,7 +146,7 @@ impl Files {
         if opened.stat.size == 0 {
             return Ok(false);
         }
-        let origin = search::origin(&opened, &self.table, &self.recent, &self.withheld)?;
+        let origin = self.origin(&opened, now)?;
         let is_new = matches!(origin, Origin::None);
         self.table.edit(id, |tailed| tailed.begun = if is_new { Begun::Whole } else { Begun::AsCopy });
         Ok(!is_new)

@@ -67,7 +67,7 @@ impl Files {
             Err(error) if room::is_absence(&error) => return Ok(Read::End),
             Err(error) => return Err(error),
         }
-        if !self.holds_head(id)? || self.is_begun_copy(id)? {
+        if !self.holds_head(id)? || self.is_begun_copy(id, now)? {
             return Ok(Read::Changed);
         }
         let last = self.table.get(id).is_some_and(|tailed| self.is_over(tailed, now));

@@ -235,8 +235,8 @@ pub(crate) enum Origin {
     /// From a file that was removed, or that was read beyond its copy's end; up to here it is read, it goes on under this
     /// mark, and its footer begins there.
     Remembered(Position, Option<Mark>, Option<Offset>),
-    /// From a file that is still whole: nothing is to be read of a copy, which ends here.
-    Beside(Position),
+    /// From this file, which is still whole: nothing is to be read of a copy, which ends here.
+    Beside(FileId, Position),
     /// Perhaps from a file of which nothing can be read now.
     Hidden,
     /// Perhaps from a file that is known; too little of either is left to tell.
@@ -259,7 +259,7 @@ pub(super) fn origin(
     let alike = table.index().beginning(beginning).into_iter();
     for (id, tailed) in alike.filter_map(|id| Some((id, table.get(id).filter(is_other)?))) {
         match origin_in(opened, id, tailed, recent)? {
-            found @ (Origin::Beside(_) | Origin::Remembered(..)) => return Ok(found),
+            found @ (Origin::Beside(..) | Origin::Remembered(..)) => return Ok(found),
             found @ Origin::Copied(..) => origin = found,
             found @ Origin::Forked if !matches!(origin, Origin::Copied(..)) => origin = found,
             found @ Origin::Hidden if matches!(origin, Origin::None | Origin::Unclear) => origin = found,
@@ -320,7 +320,7 @@ fn origin_in(opened: &Opened, id: FileId, tailed: &Tailed, recent: &Recent) -> i
         // More was written to a removed file after it was copied: it is read to its end, and its copy from where that ends,
         // which is not the place of what follows in the original.
         let removed = || Origin::Remembered(end, None, tailed.footer);
-        return Ok(if is_removed { removed() } else { Origin::Beside(end) });
+        return Ok(if is_removed { removed() } else { Origin::Beside(id, end) });
     }
     if !is_whole && let Some(end) = end_before(opened, head, position, |end| recent.tail(id, end))? {
         return Ok(Origin::Remembered(end, None, tailed.footer));

@@ -43,6 +43,8 @@ pub(super) struct Tailed {
     pub(super) size: u64,
     pub(super) modified: i64,
     pub(super) born: u64,
+    /// Whether a read did not find in it what was read before.
+    pub(super) suspect: bool,
     /// Whether other names lead to it as well.
     pub(super) linked: bool,
     /// Whether its name was taken from it: it is renamed, removed or replaced, and will come to an end.
@@ -213,6 +215,7 @@ impl Table {
             size: stat.size,
             modified: stat.modified,
             born: stat.born,
+            suspect: false,
             linked: stat.links > 1,
             leaving: false,
             superseded: false,

@@ -133,7 +133,7 @@ impl Bell {
         }
     }
 
-    fn ring(&self, hint: impl FnOnce(&mut Hints)) {
+    pub(super) fn ring(&self, hint: impl FnOnce(&mut Hints)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = state.hints.is_empty();
         hint(&mut state.hints);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::{
-    Bell, Change, InitialPosition, LOOKS_APART, Pattern, Resume, Settings, Share, Source, Stat, System,
+    Bell, Change, InitialPosition, LOOKS_APART, Pattern, Resume, Scope, Settings, Share, Source, Stat, System,
 };
 use super::ground::Ground;
 use super::simulated::Simulated;
@@ -42,6 +42,8 @@ pub(super) struct Stage {
     /// None while the agent is down.
     source: Option<Source>,
     bell: Arc<Bell>,
+    /// What a kernel would have told since the last look at everything, the oldest first.
+    untold: VecDeque<Untold>,
     pub(super) now: Instant,
     /// A clock for times of modification, so that each write has its own.
     tick: i64,
@@ -118,6 +120,7 @@ impl Stage {
             metrics: Arc::default(),
             source: None,
             bell: Arc::default(),
+            untold: VecDeque::new(),
             now: Instant::now(),
             tick: 1_700_000_000_000,
             came: Vec::new(),
@@ -140,6 +143,7 @@ impl Stage {
 
     pub(super) fn write(&mut self, name: &str, bytes: &[u8]) {
         let time = self.tick();
+        self.note_grown(name);
         self.ground.append(&self.path(name), bytes, time).unwrap();
     }
 
@@ -151,27 +155,34 @@ impl Stage {
 
     pub(super) fn truncate(&mut self, name: &str, len: u64) {
         let time = self.tick();
+        self.note_grown(name);
         self.ground.set_len(&self.path(name), len, time).unwrap();
     }
 
-    pub(super) fn rename(&self, from: &str, to: &str) {
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        self.note_changed(from);
+        self.note_changed(to);
         self.ground.rename(&self.path(from), &self.path(to)).unwrap();
     }
 
     pub(super) fn copy(&mut self, from: &str, to: &str) {
         let time = self.tick();
+        self.note_grown(to);
         self.ground.copy(&self.path(from), &self.path(to), time).unwrap();
     }
 
-    pub(super) fn remove(&self, name: &str) {
+    pub(super) fn remove(&mut self, name: &str) {
+        self.note_changed(name);
         self.ground.remove(&self.path(name)).unwrap();
     }
 
-    pub(super) fn link(&self, from: &str, to: &str) {
+    pub(super) fn link(&mut self, from: &str, to: &str) {
+        self.note_changed(to);
         self.ground.link(&self.path(from), &self.path(to)).unwrap();
     }
 
-    pub(super) fn symlink(&self, target: &str, name: &str) {
+    pub(super) fn symlink(&mut self, target: &str, name: &str) {
+        self.note_changed(name);
         self.ground.symlink(&self.path(target), &self.path(name)).unwrap();
     }
 
@@ -198,6 +209,7 @@ impl Stage {
     pub(super) fn glance(&mut self, time: Duration) {
         self.pass(time);
         drop(self.bell.hints());
+        self.untold.clear();
         self.source.as_mut().unwrap().look(self.now);
     }
 
@@ -209,6 +221,47 @@ impl Stage {
         let now = self.now;
         self.source().names.extend(paths);
         self.source().look(now);
+    }
+
+    /// Looks when the oldest `count` notifications have come of those that a kernel would have given; says where, or nothing
+    /// if none were left.
+    pub(super) fn look_where_told(&mut self, count: usize) -> Option<Scope> {
+        let told = self.untold.drain(..count.min(self.untold.len())).collect::<Vec<_>>();
+        if told.is_empty() {
+            return None;
+        }
+        self.pass(LOOKS_APART);
+        let watched = self.source().tree.directories(&Scope::Everything);
+        let is_watched = |path: &Path| path.parent().is_some_and(|parent| watched.contains(parent));
+        let mut names = BTreeSet::new();
+        for untold in told {
+            match untold {
+                Untold::Changed(path) if is_watched(&path) => {
+                    names.insert(path.clone());
+                    self.bell.ring(|hints| hints.changed.extend([path]));
+                }
+                Untold::Grown(path) if is_watched(&path) => {
+                    self.bell.ring(|hints| hints.grown.extend([path]))
+                }
+                Untold::Changed(_) | Untold::Grown(_) => {}
+            }
+        }
+        let now = self.now;
+        let scope = if self.source().due <= now { Scope::Everything } else { Scope::Names(names) };
+        self.source().look(now);
+        Some(scope)
+    }
+
+    /// A name appears, disappears or leads elsewhere.
+    fn note_changed(&mut self, name: &str) {
+        self.untold.push_back(Untold::Changed(self.path(name)));
+    }
+
+    /// A file is written to, or made for that.
+    fn note_grown(&mut self, name: &str) {
+        let path = self.path(name);
+        let is_there = self.ground.disk().stat(&path).is_ok();
+        self.untold.push_back(if is_there { Untold::Grown(path) } else { Untold::Changed(path) });
     }
 
     /// Files held open.
@@ -312,6 +365,14 @@ impl Stage {
             self.books.hear(change);
         }
     }
+}
+
+/// What a kernel would tell.
+enum Untold {
+    /// A name came, went or leads elsewhere.
+    Changed(PathBuf),
+    /// A file was written to.
+    Grown(PathBuf),
 }
 
 /// A span that the stream was offered.

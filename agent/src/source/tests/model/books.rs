@@ -12,6 +12,7 @@ use super::super::stage::Came;
 use super::host::{Altered, File, FileNumber, Host, Part, Piece};
 use crate::metrics::Metric;
 use crate::position::{FileId, Head, Mark, Offset, Tail};
+use crate::source::discover::Scope;
 
 /// When a line last came.
 #[derive(Clone, Copy)]
@@ -21,6 +22,9 @@ struct Last {
     reread: u64,
     place: (Mark, Offset),
 }
+
+/// How many bytes of two lines may be the same at their beginning: the digits of their numbers.
+const LINES_BEGIN: usize = 5;
 
 #[derive(Default)]
 pub(super) struct Books {
@@ -56,6 +60,10 @@ pub(super) struct Books {
     /// How many checkpoints were written, and from which on one knows what such a start came upon.
     saves: u32,
     settles: u32,
+    /// Lines of which a cut has left only what is in a copy. Those of a file that was changed once more since: whether they
+    /// were read before is forgotten with what it was.
+    cut_off: BTreeSet<u32>,
+    forgotten: BTreeSet<u32>,
     /// Lines that a cut has left: they come again, as the beginning of another file.
     kept: BTreeSet<u32>,
     /// Lines of copies, which need not be known as such by what a killed agent has left.
@@ -69,9 +77,15 @@ pub(super) struct Books {
 }
 
 impl Books {
-    /// The source looks at the names, and sees what the files hold to which the pattern leads.
-    pub(super) fn look(&mut self, host: &mut Host) {
-        for file in host.matching() {
+    /// The source looks at names, and sees what the files hold to which the pattern leads by them.
+    pub(super) fn look(&mut self, host: &mut Host, scope: &Scope) {
+        let found = host.found(scope);
+        if found.iter().any(|file| host.files[*file].is_copy) {
+            // What is heard of after its copy is taken for the copy.
+            let is_late = |file: &FileNumber| !found.contains(file) && !host.files[*file].known;
+            self.doubtful.extend(host.matching().into_iter().filter(is_late));
+        }
+        for file in found.iter().copied() {
             match host.files[file].refusal {
                 Some(Refusal::Read) if host.files[file].known => continue,
                 Some(Refusal::Read | Refusal::Open) if !host.files[file].known => {
@@ -89,8 +103,9 @@ impl Books {
             let is_left_alone = host.files[file].is_copy || (has_copy && self.doubtful.contains(&file));
             host.files[file].known |= !is_left_alone;
         }
-        for file in &mut host.files {
-            if file.altered == Altered::Unseen && file.refusal != Some(Refusal::Read) {
+        for (number, file) in host.files.iter_mut().enumerate() {
+            let is_met = *scope == Scope::Everything || found.contains(&number);
+            if is_met && file.altered == Altered::Unseen && file.refusal != Some(Refusal::Read) {
                 file.altered = Altered::Seen;
             }
         }
@@ -116,6 +131,11 @@ impl Books {
         }
     }
 
+    /// The live file is about to be another.
+    pub(super) fn changed(&mut self) {
+        self.forgotten.append(&mut self.cut_off);
+    }
+
     /// The live file is about to lose what stands behind its first `pieces` pieces, or `len` bytes.
     pub(super) fn cut(&mut self, host: &Host, pieces: usize, len: usize) {
         let live = host.live().unwrap();
@@ -123,15 +143,18 @@ impl Books {
         // A line or two that are left, or what is in a copy as well, cannot be told from another file's; nor can what
         // could not be read before.
         let was_refused = host.files[live].is_late || host.files[live].refusal.is_some();
-        if len < Tail::BYTES || has_copy || was_refused {
+        // Lines begin alike, and so do files whose heads end there.
+        let is_head = (Head::BYTES - LINES_BEGIN..Head::BYTES).contains(&len);
+        if len < Tail::BYTES || is_head || has_copy || was_refused {
             self.ambiguous.extend(host.lines_of(live).chain(host.half_of(live)));
-        }
-        if has_copy {
-            self.forked = true;
-            self.doubtful.insert(live);
         }
         let kept: BTreeSet<u32> = host.lines_within(live, pieces).collect();
         let lost: Vec<u32> = host.lines_of(live).filter(|line| !kept.contains(line)).collect();
+        if has_copy {
+            self.cut_off.extend(&lost);
+            self.forked = true;
+            self.doubtful.insert(live);
+        }
         // Behind the position, a cut that is filled up again at once is not seen.
         lost.iter().for_each(|line| {
             self.seen.remove(line);
@@ -171,6 +194,7 @@ impl Books {
 
     /// The agent is about to start again, after it was killed or stopped.
     pub(super) fn start(&mut self, host: &mut Host, was_killed: bool, was_rebooted: bool) {
+        self.changed();
         self.starts += 1;
         self.kills += u32::from(was_killed);
         let is_confusing = |file: &File| file.altered != Altered::No || file.refusal.is_some();
@@ -209,8 +233,18 @@ impl Books {
                 && file.altered == Altered::No
                 && file.refusal.is_none();
             file.altered = Altered::No;
+            file.follows &= beside.contains(&number);
             // What could not be read at a start is known to that run alone.
             file.is_late |= file.refusal.is_some();
+        }
+        let known: BTreeSet<FileNumber> =
+            host.beside().into_iter().filter(|file| host.files[*file].known).collect();
+        for (number, file) in host.files.iter_mut().enumerate() {
+            file.follows &= known.range(..number).next().is_some();
+        }
+        // Of a copy and its original that are met together, either may be left alone.
+        if host.named().into_iter().any(|file| host.files[file].is_copy) {
+            self.doubtful.extend(host.named().into_iter().filter(|file| !host.files[*file].known));
         }
     }
 
@@ -268,8 +302,10 @@ impl Books {
     pub(super) fn all_came(&self, host: &Host) {
         let came = |line: u32, part: Part| self.last.contains_key(&(line, part));
         let known = (0..host.files.len()).filter(|file| host.files[*file].known);
-        for file in host.matching().into_iter().chain(known) {
-            for line in host.lines_of(file) {
+        let rotated = host.beside().into_iter().filter(|file| host.files[*file].follows);
+        for file in host.matching().into_iter().chain(known).chain(rotated) {
+            let is_copy = host.files[file].is_copy;
+            for line in host.lines_of(file).filter(|line| !is_copy || !self.forgotten.contains(line)) {
                 let in_halves = came(line, Part::First) && came(line, Part::Second);
                 assert!(came(line, Part::Whole) || in_halves, "line {line} of file {file} did not come");
             }

@@ -110,4 +110,26 @@ pub(super) const FOUND: &[(&str, Reach, &[Action])] = &[
         Write { lines: 3, padding: 340 }, Look, Forbid, Stop, Start, Copytruncate, Read { lines: 1 },
         Write { lines: 1, padding: 0 },
     ]),
+    ("a copy of a new file, beside one that was emptied and rotated", Reach::Name, &[
+        WriteHalf, Outwait, Truncate, Rename, Write { lines: 3, padding: 340 }, Copy, Look,
+        Write { lines: 1, padding: 0 }, Move,
+    ]),
+    ("what a cut has left is in a copy as well", Reach::Name, &[
+        Write { lines: 2, padding: 300 }, Hear { count: 1 }, RewritePart { lines: 3 }, Hear { count: 1 },
+        Copytruncate, Write { lines: 1, padding: 0 },
+    ]),
+    ("a copy that is heard of before its original is looked at again", Reach::Names, &[
+        Create, Look, Copy, Write { lines: 4, padding: 300 }, Copy, Hear { count: 1 },
+        Write { lines: 1, padding: 0 }, Look,
+    ]),
+    ("a log that is cut behind what was read, and whose copy was left alone", Reach::Names, &[
+        Write { lines: 4, padding: 505 }, Copy, Read { lines: 2 }, Write { lines: 1, padding: 0 },
+        RewritePart { lines: 3 }, Hear { count: 1 }, Write { lines: 1, padding: 0 },
+    ]),
+    ("a file that comes and is rotated while its log has none", Reach::Name, &[
+        Write { lines: 1, padding: 0 }, Look, Rename, Look, Write { lines: 1, padding: 0 }, Rename,
+    ]),
+    ("the same after a start", Reach::Name, &[
+        Write { lines: 1, padding: 0 }, Look, Rename, Stop, Start, Write { lines: 1, padding: 0 }, Rename,
+    ]),
 ];

@@ -67,6 +67,11 @@ pub(super) enum Action {
     Mend,
     /// The agent looks at all names.
     Look,
+    /// The agent hears of what happened, the oldest first, and looks there.
+    Hear {
+        count: u8,
+    },
+    /// And looks at all names before.
     Read {
         lines: u8,
     },
@@ -165,6 +170,7 @@ fn action() -> impl Strategy<Value = Action> {
     ];
     let reading = prop_oneof![
         6 => Just(Action::Look),
+        6 => (1u8..8).prop_map(|count| Action::Hear { count }),
         6 => lines.prop_map(|lines| Action::Read { lines }),
         6 => Just(Action::ReadAll),
         2 => Just(Action::Pass),

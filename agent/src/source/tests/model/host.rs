@@ -14,6 +14,7 @@ use super::super::super::InitialPosition;
 use super::super::simulated::{Refusal, Simulated};
 use super::super::stage::{GRACE, Stage};
 use super::history::Reach;
+use crate::source::discover::Scope;
 
 /// The live file.
 pub(super) const LIVE: &str = "log";
@@ -42,6 +43,8 @@ pub(super) struct File {
     pub(super) is_copy: bool,
     /// Whether the source knows it.
     pub(super) known: bool,
+    /// Whether it was rotated beside one that the source knows, or that was itself.
+    pub(super) follows: bool,
     /// How large it is as the checkpoint knows it, if that does.
     pub(super) saved: Option<u64>,
     pub(super) altered: Altered,
@@ -149,13 +152,22 @@ impl Host {
 
     /// The files to which the pattern leads.
     pub(super) fn matching(&self) -> BTreeSet<FileNumber> {
+        self.found(&Scope::Everything)
+    }
+
+    /// The files to which the pattern leads by the names in `scope`.
+    pub(super) fn found(&self, scope: &Scope) -> BTreeSet<FileNumber> {
+        let is_within = |name: &str| match scope {
+            Scope::Everything => true,
+            Scope::Names(names) => names.contains(&self.stage.path(name)),
+        };
         let matches = |name: &str| match self.reach {
             Reach::Name => name == LIVE,
             Reach::Names => name.starts_with(LIVE),
             Reach::Tree => name.rsplit('/').next().is_some_and(|name| name.starts_with(LIVE)),
         };
-        let linked = self.linked.as_deref().filter(|_| matches(SYMLINK));
-        let names = self.names.keys().map(String::as_str).filter(|name| matches(name));
+        let linked = self.linked.as_deref().filter(|_| matches(SYMLINK) && is_within(SYMLINK));
+        let names = self.names.keys().map(String::as_str).filter(|name| matches(name) && is_within(name));
         names.chain(linked).filter_map(|name| self.at(name)).collect()
     }
 
@@ -244,6 +256,7 @@ impl Host {
             rotated: false,
             is_copy: false,
             known: false,
+            follows: false,
             saved: None,
             altered: Altered::No,
             refusal: None,
@@ -268,6 +281,7 @@ impl Host {
         let (now, it) = (self.stage.now, &mut self.files[file]);
         it.is_late |= !in_reach && now - it.active >= GRACE;
         it.known &= !it.is_late;
+        it.follows &= !it.is_late;
         it.active = now;
     }
 
@@ -350,6 +364,11 @@ impl Host {
     /// The live file becomes the first of the rotated ones.
     pub(super) fn rename_live(&mut self) {
         self.make_room();
+        let live = self.live().unwrap();
+        let rotated = NAMES.iter().skip(1).filter_map(|name| self.at(name)).collect::<Vec<_>>();
+        let is_followed = rotated.into_iter().any(|file| self.files[file].known || self.files[file].follows);
+        // Who could not open it does not look for it elsewhere.
+        self.files[live].follows = is_followed && self.files[live].refusal.is_none();
         self.rename(LIVE, OLD);
     }
 

@@ -16,6 +16,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use super::simulated::Refusal;
 use crate::position::Generation;
+use crate::source::discover::Scope;
 use crate::source::identity;
 use books::Books;
 use found::FOUND;
@@ -101,8 +102,12 @@ impl Model {
                 self.truncate();
                 self.host.write(LIVE, lines, padding.into());
             }
-            Action::Delete if is_live => self.host.remove(LIVE),
+            Action::Delete if is_live => {
+                self.books.changed();
+                self.host.remove(LIVE);
+            }
             Action::Recreate { lines } if is_live => {
+                self.books.changed();
                 self.host.remove(LIVE);
                 self.host.write(LIVE, lines, 0);
             }
@@ -120,6 +125,7 @@ impl Model {
             Action::Break => return self.refuse(Refusal::Read),
             Action::Mend => self.host.mend(),
             Action::Look if is_up => self.look(),
+            Action::Hear { count } if is_up => return self.hear(count),
             Action::Read { lines } if is_up => {
                 self.look();
                 self.host.stage.read(lines.into());
@@ -162,6 +168,7 @@ impl Model {
             | Action::Move
             | Action::Link
             | Action::Look
+            | Action::Hear { .. }
             | Action::Read { .. }
             | Action::ReadAll
             | Action::Outwait
@@ -188,6 +195,7 @@ impl Model {
     }
 
     fn truncate(&mut self) {
+        self.books.changed();
         self.host.truncate(0, 0);
     }
 
@@ -202,14 +210,23 @@ impl Model {
                 (pieces, len) = (number + 1, before);
             }
         }
+        self.books.changed();
         self.books.cut(&self.host, pieces, len);
         self.host.truncate(pieces, len);
     }
 
     /// The source looks, and knows from then on what there is.
     fn look(&mut self) {
-        self.books.look(&mut self.host);
+        self.books.look(&mut self.host, &Scope::Everything);
         self.host.stage.look();
+    }
+
+    /// The source looks where it was told to, and reads on there.
+    fn hear(&mut self, count: u8) -> bool {
+        let Some(scope) = self.host.stage.look_where_told(count.into()) else { return false };
+        self.books.look(&mut self.host, &scope);
+        self.host.stage.read(1);
+        true
     }
 
     fn outwait(&mut self) {
@@ -218,7 +235,10 @@ impl Model {
         self.host.stage.outwait();
         self.books.judge(&self.host);
         self.books.all_came(&self.host);
-        self.host.files.iter_mut().for_each(|file| (file.known, file.saved) = (false, None));
+        self.host
+            .files
+            .iter_mut()
+            .for_each(|file| (file.known, file.follows, file.saved) = (false, false, None));
         self.look();
     }
 
@@ -300,7 +320,7 @@ fn no_history_loses_repeats_or_invents_a_line() {
 const PLAYERS: u8 = 2;
 
 /// How many kinds of action there are.
-const ACTIONS: usize = 35;
+const ACTIONS: usize = 36;
 
 /// How many rows of the identity table a source comes upon: the same inode untouched or changed in three ways, the same
 /// number on another device, which is the same file or none that is known, and another inode in four ways.

@@ -129,13 +129,16 @@ impl Files {
         is_it: impl Fn(&Sibling) -> bool,
         logs: &mut Logs,
     ) -> Vec<Sibling> {
+        let led_to = self.led_to_since(&last, &is_it, logs);
         let mut siblings = logs.siblings(&*self.disk, last.path);
         let at = siblings.iter().find(|sibling| is_it(sibling)).map(|sibling| sibling.name.clone());
         siblings.retain(|sibling| {
             let age = at.as_ref().and_then(|at| sibling.name.compare(at));
             let is_since = age.map_or(self.is_later(sibling, &last), |age| age == Ordering::Greater);
-            is_since && !sibling.name.is_live() && !self.settings.pattern.matches(&sibling.path)
+            is_since && !sibling.name.is_live()
         });
+        siblings.extend(led_to);
+        siblings.retain(|sibling| !self.settings.pattern.matches(&sibling.path));
         // While a file is being compressed both are there, and the archive is not whole.
         let is_archive = |sibling: &Sibling| is_compressed(sibling.path.as_os_str());
         let plain =
@@ -143,6 +146,30 @@ impl Files {
         let plain: Vec<Name> = plain.collect();
         siblings.retain(|sibling| !is_archive(sibling) || !plain.contains(&sibling.name));
         siblings.sort_by_key(|sibling| sibling.stat.modified);
+        siblings
+    }
+
+    /// The files that a link led to after the `last` one and before the one that it leads to now, by the names that they have
+    /// besides: `rotatelogs` gives its link a new file each period, whoever looks.
+    fn led_to_since(
+        &self,
+        last: &Last<'_>,
+        is_it: impl Fn(&Sibling) -> bool,
+        logs: &mut Logs,
+    ) -> Vec<Sibling> {
+        let Some((target, leads_to)) = logs.target(&*self.disk, last.path) else { return Vec::new() };
+        let mut siblings = logs.siblings(&*self.disk, &target);
+        let then = siblings.iter().find(|sibling| is_it(sibling)).map(|sibling| sibling.name.clone());
+        let now = Name::of(target.file_name().unwrap_or_default());
+        siblings.retain(|sibling| {
+            let is_since = match &then {
+                Some(then) => sibling.name.compare(then) == Some(Ordering::Greater),
+                None => self.is_later(sibling, last),
+            };
+            is_since
+                && !sibling.stat.is_same_inode(&leads_to)
+                && sibling.name.compare(&now) == Some(Ordering::Less)
+        });
         siblings
     }
 
@@ -281,6 +308,23 @@ impl Logs {
             Some(Sibling { path, name, stat })
         });
         siblings.collect()
+    }
+
+    /// Where a link leads: its target, or, where it is a hard link, another name of the same file in its directory; and what
+    /// is there.
+    fn target(&mut self, disk: &dyn Disk, link: &Path) -> Option<(PathBuf, Stat)> {
+        let stat = disk.stat(link).ok()?;
+        if disk.stat_link(link).ok()?.kind == Kind::Link {
+            return Some((disk.real_path(link).ok()?, stat));
+        }
+        if stat.links < 2 {
+            return None;
+        }
+        let listing = self.of(disk, link.parent()?);
+        let mut files = listing.logs.values().flatten().map(|(path, _)| path);
+        let leads_there =
+            |path: &&PathBuf| *path != link && disk.stat(path).is_ok_and(|other| other.is_same_inode(&stat));
+        Some((files.find(leads_there)?.clone(), stat))
     }
 
     fn of(&mut self, disk: &dyn Disk, directory: &Path) -> &Listing {

@@ -259,7 +259,7 @@ impl Files {
         Ok(true)
     }
 
-    /// What was read of a file is not in it any more, as it seems: the next look finds out.
+    /// What was read of a file is not in it any more, as it seems: the next look finds out, which sees what else there is.
     pub(crate) fn suspect(&mut self, id: FileId) {
         self.table.edit(id, |tailed| tailed.suspect = true);
     }

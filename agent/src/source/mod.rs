@@ -339,7 +339,6 @@ impl Source {
                 Read::Changed => {
                     self.ready.remove(id);
                     self.files.suspect(id);
-                    // Where its bytes are now is told by what else is there.
                     self.due = self.due.min(self.looked + LOOKS_APART);
                 }
             }

@@ -260,7 +260,19 @@ pub(super) fn origin(
     for (id, tailed) in alike.filter_map(|id| Some((id, table.get(id).filter(is_other)?))) {
         match origin_in(opened, id, tailed, recent)? {
             found @ (Origin::Beside(..) | Origin::Remembered(..)) => return Ok(found),
-            found @ Origin::Copied(..) => origin = found,
+            // What was moved here was itself copied before, perhaps: the longest of them is what all of it is from.
+            found @ Origin::Copied(..) => {
+                let size = |origin: &Origin| match origin {
+                    Origin::Copied(id, _) => table.get(*id).map(|tailed| tailed.size),
+                    Origin::None
+                    | Origin::Remembered(..)
+                    | Origin::Beside(..)
+                    | Origin::Hidden
+                    | Origin::Unclear
+                    | Origin::Forked => None,
+                };
+                origin = if size(&origin) > size(&found) { origin } else { found };
+            }
             found @ Origin::Forked if !matches!(origin, Origin::Copied(..)) => origin = found,
             found @ Origin::Hidden if matches!(origin, Origin::None | Origin::Unclear) => origin = found,
             found @ Origin::Unclear if matches!(origin, Origin::None) => origin = found,

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::super::{InitialPosition, POLL};
+use super::simulated::Simulated;
 use super::stage::{GRACE, Stage};
 use crate::metrics::Metric;
 
@@ -232,6 +233,44 @@ fn a_new_name_each_period_with_a_link_to_it_is_one_file_after_the_other() {
         let written =
             (0..5).flat_map(|period| ["first", "second", "third"].map(|line| format!("{period} {line}\n")));
         assert_eq!(came, written.collect::<Vec<_>>(), "{pattern}");
+    }
+}
+
+/// A link is led on over several periods while nobody looks. Beside it are files of another log.
+#[track_caller]
+fn check_link_led_on(link: impl Fn(&mut Stage, &str), restarts: bool) {
+    let mut stage = Stage::simulated("current", Simulated::new());
+    for period in 0..6 {
+        let name = format!("access_log.{}", 1_763_800_000 + 300 * period);
+        stage.append(&format!("error_log.{}", 1_763_800_000 + 300 * period), "not of this log\n");
+        stage.append(&name, &format!("{period} first\n"));
+        if period > 0 {
+            stage.remove("current");
+        }
+        link(&mut stage, &name);
+        if period % 3 == 0 {
+            stage.read_all();
+        }
+        stage.append(&name, &format!("{period} second\n"));
+        if period % 3 == 0 && restarts {
+            let known = stage.known();
+            stage.kill();
+            stage.restart(known);
+        }
+    }
+    stage.read_all();
+    let mut came: Vec<String> = stage.texts().into_iter().map(str::to_owned).collect();
+    came.sort_unstable();
+    came.dedup();
+    let written = (0..6).flat_map(|period| ["first", "second"].map(|line| format!("{period} {line}\n")));
+    assert_eq!(came, written.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_link_led_to_while_nobody_looked_is_read() {
+    for restarts in [false, true] {
+        check_link_led_on(|stage, name| stage.link(name, "current"), restarts);
+        check_link_led_on(|stage, name| stage.symlink(name, "current"), restarts);
     }
 }
 

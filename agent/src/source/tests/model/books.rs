@@ -233,7 +233,7 @@ impl Books {
                 && file.altered == Altered::No
                 && file.refusal.is_none();
             file.altered = Altered::No;
-            file.follows &= beside.contains(&number);
+            file.follows &= beside.contains(&number) && !was_rebooted;
             // What could not be read at a start is known to that run alone.
             file.is_late |= file.refusal.is_some();
         }

@@ -16,6 +16,26 @@ use super::table::Begun;
 use crate::metrics::Metric;
 use crate::position::{FileId, Generation, Offset, Position};
 
+/// Where the rest of a file is that does not hold it any more.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// In this copy, which is read on.
+    In(FileId),
+    /// In an archive that cannot be read yet.
+    Awaited,
+    Nowhere,
+}
+
+impl Rest {
+    /// The file that is read on.
+    fn file(self) -> Option<FileId> {
+        match self {
+            Rest::In(file) => Some(file),
+            Rest::Awaited | Rest::Nowhere => None,
+        }
+    }
+}
+
 impl Files {
     /// The bytes that were read are not in the file any more. Looks for what was not read of them under other names,
     /// then begins the file anew.
@@ -40,32 +60,52 @@ impl Files {
     /// Looks under other names for what was not read of a file that does not hold it any more; gives the copy that
     /// does, or tells what is lost.
     pub(super) fn rescue(&mut self, known: &Generation, altered: Altered, now: Instant) -> Option<FileId> {
+        match self.take_up_rest(known, now) {
+            Rest::Nowhere => {
+                self.tell_altered(&known.path, altered, known.unread(), known.position.offset.to_raw());
+                None
+            }
+            rest @ (Rest::In(_) | Rest::Awaited) => {
+                self.metrics.add(Metric::FilesTruncated, 1);
+                rest.file()
+            }
+        }
+    }
+
+    /// Nothing leads to a closed file any more. Looks under other names for what was not read of it, and gives it up.
+    pub(super) fn let_go(&mut self, id: FileId, met: &mut Met, now: Instant) {
+        let Some(known) = self.table.get(id).map(|tailed| tailed.generation(id)) else { return };
+        let rest = if known.unread() > 0 { self.take_up_rest(&known, now) } else { Rest::Nowhere };
+        met.add(rest.file());
+        match rest {
+            Rest::In(_) | Rest::Awaited => self.table.forget(id),
+            Rest::Nowhere => self.give_up(id),
+        }
+    }
+
+    /// Goes on in the copy of a file that is not what it was, if there is one.
+    fn take_up_rest(&mut self, known: &Generation, now: Instant) -> Rest {
         let offset = known.position.offset.to_raw();
         let reach = self.settings.pattern.literal_prefix();
         match search::find_copy(&*self.disk, known, reach, &self.table, &self.recent) {
             Ok(Some(Copy { path, opened, position })) => {
-                self.metrics.add(Metric::FilesTruncated, 1);
                 info!(file = %path.display(), from = %known.path.display(), offset,
-                      "file was copied and truncated; reads the rest from its copy");
+                      "file was copied, and is truncated or gone; reads the rest from its copy");
                 self.tell_cut(&path, known.size, opened.stat.size.max(offset));
                 let copy = self.admit(&path, opened, position, known.mark, now);
                 self.table.set_footer(copy, known.footer);
                 let in_reach = self.settings.pattern.matches(&path);
                 self.table.edit(copy, |tailed| tailed.in_reach = in_reach);
                 self.mark_leaving(copy, now);
-                Some(copy)
+                Rest::In(copy)
             }
             Err(unfinished) => {
-                self.metrics.add(Metric::FilesTruncated, 1);
                 info!(file = %unfinished.path.display(), from = %known.path.display(), offset,
-                      "file was truncated and its copy is compressed; waits until that can be read");
+                      "file is truncated or gone, and its copy is compressed; waits until that can be read");
                 self.await_archive(known.clone(), unfinished, now);
-                None
+                Rest::Awaited
             }
-            Ok(None) => {
-                self.tell_altered(&known.path, altered, known.unread(), offset);
-                None
-            }
+            Ok(None) => Rest::Nowhere,
         }
     }
 

@@ -269,7 +269,7 @@ impl Files {
     fn lose(&mut self, id: FileId, scope: &Scope, met: &mut Met, now: Instant) {
         let stat = match self.seek(id, &mut met.listings) {
             Ok(Some(stat)) => stat,
-            Ok(None) => return self.give_up(id),
+            Ok(None) => return self.let_go(id, met, now),
             Err(error) => return self.refuse_file(id, &error),
         };
         let Some(tailed) = self.table.get(id) else { return };

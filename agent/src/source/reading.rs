@@ -48,10 +48,7 @@ impl Files {
         // Nothing is heard of a writer that still has the file open; it is not over while he writes. And a file is not
         // opened again where there is nothing to read.
         if tailed.leaving || !is_open {
-            let Some(stat) = self.seek(id, &mut Listings::default())? else {
-                self.give_up(id);
-                return Ok(Read::End);
-            };
+            let Some(stat) = self.seek(id, &mut Listings::default())? else { return Ok(Read::Changed) };
             if !self.measure(id, &stat, now)? {
                 return Ok(Read::Changed);
             }

@@ -2,7 +2,7 @@
 //!
 //! A file that is closed is found by its name; where that leads elsewhere, by its inode in the same directory. Closed
 //! are first those with nothing to read, then those that can be read in turn, and only at last what has no name, as
-//! nobody can open it again: what is unread of that is lost, and counted. (G1, G5)
+//! nobody can open it again: what is unread of that, and in no copy, is lost, and counted. (G1, G5)
 
 use std::collections::BTreeMap;
 use std::io;
@@ -114,8 +114,9 @@ impl Files {
                 nameless.push(id);
             }
         }
+        // What is unread of those may be in a copy, as the next look finds out.
         for id in nameless.into_iter().take(excess.saturating_sub(closed)) {
-            self.give_up(id);
+            self.table.edit(id, |tailed| tailed.file.close());
         }
     }
 

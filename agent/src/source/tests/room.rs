@@ -3,6 +3,7 @@
 use super::super::InitialPosition;
 use super::stage::{GRACE, Stage};
 use crate::metrics::Metric;
+use crate::position::Head;
 
 /// Files that may be open.
 const OPEN: usize = 4;
@@ -53,6 +54,39 @@ fn check(act: impl Fn(&mut Stage, &str), expected: &[&str]) {
 fn what_is_written_to_a_closed_file_is_read() {
     let act = |stage: &mut Stage, name: &str| stage.append(name, &format!("{name} second\n"));
     check(act, &["second"]);
+}
+
+#[test]
+fn the_rest_of_a_file_that_is_gone_is_read_from_its_copy() {
+    let second = format!("second {}", "x".repeat(Head::BYTES));
+    for is_all_at_once in [false, true] {
+        let write = |stage: &mut Stage, name: &str| {
+            stage.append(name, &format!("{name} {second}\n"));
+            // It is heard of, and there is no time to read it.
+            stage.look_at(&[name]);
+        };
+        let archive = |stage: &mut Stage, name: &str| {
+            stage.copy(name, &format!("kept.{name}"));
+            stage.remove(name);
+        };
+        let mut stage = stage("log.*");
+        if is_all_at_once {
+            names().iter().for_each(|name| write(&mut stage, name));
+            names().iter().for_each(|name| archive(&mut stage, name));
+        } else {
+            names().iter().for_each(|name| {
+                write(&mut stage, name);
+                archive(&mut stage, name);
+            });
+        }
+        stage.read_all();
+        stage.read_all();
+        assert!(stage.open_files() <= OPEN, "{} files are open", stage.open_files());
+        let mut came: Vec<String> = stage.texts().into_iter().map(str::to_owned).collect();
+        came.sort_unstable();
+        assert_eq!(came, names().iter().map(|name| format!("{name} {second}\n")).collect::<Vec<_>>());
+        assert_eq!(stage.counted(Metric::BytesLost), 0);
+    }
 }
 
 #[test]

@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use memchr::{memchr, memchr_iter};
 
 use super::fields::Value;
-use super::json::{self, Content};
+use super::json::Content;
 use super::time::Date;
-use super::{Fault, Field, JsonTypes, Mismatch};
+use super::{Fault, Field, JsonTypes, Mismatch, scan};
 
 const HOST: Field = Field::new("host", "a name or an address, then a space");
 const IDENT: Field = Field::new("ident", "a word, then a space");
@@ -93,7 +93,7 @@ pub(super) fn read(line: &[u8], columns: Columns) -> Result<Entry<'_>, Mismatch>
     })?;
     // A quote in a value that stands between quotes has a backslash before it.
     let before_request = line.get(..cursor.at).unwrap_or_default();
-    let is_plain = json::is_plain_but_for_quotes(line) && memchr(b'"', before_request).is_none();
+    let is_plain = scan::is_plain_but_for_quotes(line) && scan::place(before_request, b'"').is_none();
     let content = if is_plain { Content::Plain } else { Content::Any };
     Ok(Entry { client, exchange, content })
 }

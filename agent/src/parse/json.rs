@@ -7,28 +7,37 @@
 
 use std::io::Write;
 
-use super::Record;
+use super::{Record, scan};
 
 /// A number with more digits is too large for whoever holds numbers in 64 bits, and refuses the whole record for it: it is
 /// written as a text.
 const NUMBER_DIGITS: usize = 300;
 
-/// The name of a field as it stands in the object: quoted, with its colon.
+/// The name of a field as it stands before a string: quoted, with its colon and the quote that opens the string.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key<'n>(pub(super) &'n str);
+
+impl Key<'_> {
+    /// As it stands before a value that is no string.
+    #[inline]
+    fn unopened(&self) -> &[u8] {
+        let key = self.0.as_bytes();
+        key.get(..key.len().saturating_sub(1)).unwrap_or_default()
+    }
+}
 
 /// What the [`Key`] of any name holds.
 pub(super) fn quote_key(name: &str) -> String {
     let mut key = String::from('"');
     escape_text(name, &mut key);
-    key.push_str("\":");
+    key.push_str("\":\"");
     key
 }
 
 /// The [`Key`] of a name that needs no escape.
 macro_rules! key {
     ($name:literal) => {
-        $crate::parse::json::Key(concat!("\"", $name, "\":"))
+        $crate::parse::json::Key(concat!("\"", $name, "\":\""))
     };
 }
 pub(super) use key;
@@ -54,6 +63,7 @@ pub(super) struct Object<'b> {
 
 impl<'b> Object<'b> {
     /// Begins an object whose texts consist of `content`.
+    #[inline]
     pub(super) fn begin(buffer: &'b mut Vec<u8>, content: Content) -> Object<'b> {
         let start = buffer.len();
         buffer.push(b'{');
@@ -61,6 +71,7 @@ impl<'b> Object<'b> {
     }
 
     /// Ends the object and its line.
+    #[inline]
     pub(super) fn end(self) -> Record {
         // The comma behind the last field.
         if self.buffer.last() == Some(&b',') {
@@ -83,14 +94,14 @@ impl<'b> Object<'b> {
     /// A field without a value.
     #[inline]
     pub(super) fn null(&mut self, key: Key<'_>) {
-        self.field(key, |buffer| buffer.extend_from_slice(b"null"));
+        self.buffer.extend_from_slice(key.unopened());
+        self.buffer.extend_from_slice(b"null,");
     }
 
     /// The bytes of `value` as a string.
     #[inline]
     pub(super) fn text(&mut self, key: Key<'_>, value: &[u8]) {
         self.buffer.extend_from_slice(key.0.as_bytes());
-        self.buffer.push(b'"');
         match self.content {
             Content::Plain => self.buffer.extend_from_slice(value),
             Content::Any => self.append(value),
@@ -98,10 +109,18 @@ impl<'b> Object<'b> {
         self.buffer.extend_from_slice(b"\",");
     }
 
+    /// The bytes of `value` as a string, if there is one.
+    #[inline]
+    pub(super) fn text_or_null(&mut self, key: Key<'_>, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self.null(key),
+        }
+    }
+
     /// The bytes that come out of `bytes` as a string.
     pub(super) fn text_of(&mut self, key: Key<'_>, bytes: impl Iterator<Item = u8>) {
         self.buffer.extend_from_slice(key.0.as_bytes());
-        self.buffer.push(b'"');
         // A character is one byte and at most three that continue it, so that whether they are UTF-8 can be told
         // without the bytes around them.
         let mut held = [0; 4];
@@ -169,11 +188,9 @@ impl<'b> Object<'b> {
 
     /// A string that needs no escape, appended to the buffer by `write`.
     pub(super) fn written(&mut self, key: Key<'_>, write: impl FnOnce(&mut Vec<u8>)) {
-        self.field(key, |buffer| {
-            buffer.push(b'"');
-            write(buffer);
-            buffer.push(b'"');
-        });
+        self.buffer.extend_from_slice(key.0.as_bytes());
+        write(self.buffer);
+        self.buffer.extend_from_slice(b"\",");
     }
 
     /// JSON that is compact already.
@@ -181,14 +198,19 @@ impl<'b> Object<'b> {
         self.field(key, |buffer| buffer.extend_from_slice(value.as_bytes()));
     }
 
+    /// A value that is no string.
+    #[inline]
     fn field(&mut self, key: Key<'_>, value: impl FnOnce(&mut Vec<u8>)) {
-        self.buffer.extend_from_slice(key.0.as_bytes());
+        self.buffer.extend_from_slice(key.unopened());
         value(self.buffer);
         self.buffer.push(b',');
     }
 
     /// Appends `bytes` as the inside of a string, U+FFFD in place of what is not UTF-8.
     fn append(&mut self, bytes: &[u8]) {
+        if scan::is_plain(bytes) {
+            return self.buffer.extend_from_slice(bytes);
+        }
         if let Ok(text) = str::from_utf8(bytes) {
             return escape(text.as_bytes(), self.buffer);
         }
@@ -202,17 +224,10 @@ impl<'b> Object<'b> {
     }
 }
 
-/// Whether no byte of `text` but quotes needs an escape.
-pub(super) fn is_plain_but_for_quotes(text: &[u8]) -> bool {
-    // Without a way out of the loop, so that it becomes vector instructions.
-    text.iter().fold(true, |is_plain, &byte| is_plain & byte.is_ascii() & (byte >= b' ') & (byte != b'\\'))
-}
-
 /// What texts consist of that are taken from `line` as they stand there.
+#[inline]
 pub(super) fn content_of(line: &[u8]) -> Content {
-    let is_plain =
-        line.iter().fold(is_plain_but_for_quotes(line), |is_plain, &byte| is_plain & (byte != b'"'));
-    if is_plain { Content::Plain } else { Content::Any }
+    if scan::is_plain(line) { Content::Plain } else { Content::Any }
 }
 
 /// Appends `text` as the inside of a string.
@@ -225,8 +240,7 @@ pub(super) fn escape_text(text: &str, out: &mut String) {
 /// Appends UTF-8 as the inside of a string: runs that need no escape in one go.
 pub(super) fn escape(mut text: &[u8], buffer: &mut Vec<u8>) {
     loop {
-        let run = text.iter().take_while(|&&byte| byte >= b' ' && byte != b'"' && byte != b'\\').count();
-        let Some((plain, rest)) = text.split_at_checked(run) else { return };
+        let Some((plain, rest)) = text.split_at_checked(scan::before_escape(text)) else { return };
         buffer.extend_from_slice(plain);
         let Some((&byte, rest)) = rest.split_first() else { return };
         match byte {

@@ -4,14 +4,14 @@
 //! the buffer that will be sent; a line that does not match leaves the buffer as it was, and says which field could
 //! not be read and where.
 //!
-//! In reading order: `format` is the list of formats that the Java agent knows. `apache`, `error_log` and `syslog` find the
-//! fields of a line, `time` and `timestamp` read their date; `strings` and `native` write an access log's, the one as the
-//! Java agent did, the other as what they mean, and `fields` those of the others; `escape` undoes httpd's escapes for the
-//! latter, and `json` puts everything into the buffer. `renamed` and `pattern` are formats whose fields the configuration
-//! names; `template` reads and writes entries whose format is the operator's own, `json_log` those that are JSON already.
-//! `csv`, `single_line`, `metadata`, `instance` and `pretty` are the steps that know no log; `value` is JSON for those that
-//! take it apart. `enrich` adds where the line is from, where a flow wants that. `java` is what the Java agent would have
-//! made of a line.
+//! In reading order: `format` is the list of formats that the Java agent knows. `apache`, `error_log` and `syslog` find
+//! the fields of a line, `time` and `timestamp` read their date; `strings` and `native` write an access log's, the one
+//! as the Java agent did, the other as what they mean, and `fields` those of the others; `escape` undoes httpd's
+//! escapes for the latter, `json` puts everything into the buffer, and `scan` looks for bytes for all of them.
+//! `renamed` and `pattern` are formats whose fields the configuration names; `template` reads and writes entries whose
+//! format is the operator's own, `json_log` those that are JSON already. `csv`, `single_line`, `metadata`, `instance`
+//! and `pretty` are the steps that know no log; `value` is JSON for those that take it apart. `enrich` adds where the
+//! line is from, where a flow wants that. `java` is what the Java agent would have made of a line.
 
 mod apache;
 mod csv;
@@ -29,6 +29,7 @@ mod native;
 mod pattern;
 mod pretty;
 mod renamed;
+mod scan;
 mod single_line;
 mod step;
 mod strings;

@@ -7,7 +7,7 @@
 use super::fields::Value;
 use super::json::{self, Content, Object, key};
 use super::time::digits;
-use super::{Fault, Field, JsonTypes, Mismatch, Record, timestamp};
+use super::{Fault, Field, JsonTypes, Mismatch, Record, scan, timestamp};
 
 const BSD: Field = Field::new("timestamp", "`Mon dd HH:MM:SS `");
 const RFC3339: Field = Field::new("timestamp", "`yyyy-mm-ddTHH:MM:SS±zz:zz `");
@@ -44,6 +44,7 @@ struct Program<'a> {
 }
 
 /// Reads the line `line`, which has no newline at its end.
+#[inline]
 pub(super) fn read(line: &[u8], stamped: Stamped) -> Result<Entry<'_>, Mismatch> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let at = |rest: &[u8]| line.len() - rest.len();
@@ -72,12 +73,12 @@ pub(super) fn read(line: &[u8], stamped: Stamped) -> Result<Entry<'_>, Mismatch>
 impl<'a> Entry<'a> {
     /// The values that the Java agent knows, in its order.
     pub(super) fn values(&self) -> [Value<'a>; 5] {
-        let name = self.program.map_or(Value::Nothing, |program| Value::Text(program.name));
-        let process = match self.program.and_then(|program| program.process) {
-            Some(process) if process.iter().all(u8::is_ascii_digit) => Value::Number(process),
+        let process = match self.process() {
+            Some(process) if is_number(process) => Value::Number(process),
             Some(process) => Value::Text(process),
             None => Value::Nothing,
         };
+        let name = self.name().map_or(Value::Nothing, Value::Text);
         [Value::Text(self.timestamp), Value::Text(self.hostname), name, process, Value::Text(self.message)]
     }
 
@@ -87,19 +88,36 @@ impl<'a> Entry<'a> {
     }
 
     /// Appends its record to `buffer`.
+    #[inline]
     pub(super) fn write(&self, types: JsonTypes, buffer: &mut Vec<u8>) -> Record {
         let mut object = Object::begin(buffer, self.content);
-        let [timestamp, hostname, program, process, message] = self.values();
-        timestamp.write(key!("timestamp"), types, &mut object);
+        object.text(key!("timestamp"), self.timestamp);
         match types {
             JsonTypes::Strings => {}
             JsonTypes::Native => self.write_time(&mut object),
         }
-        hostname.write(key!("hostname"), types, &mut object);
-        program.write(key!("program"), types, &mut object);
-        process.write(key!("processid"), types, &mut object);
-        message.write(key!("message"), types, &mut object);
+        object.text(key!("hostname"), self.hostname);
+        object.text_or_null(key!("program"), self.name());
+        match (types, self.process()) {
+            (JsonTypes::Native, Some(process)) if is_number(process) => {
+                object.digits(key!("processid"), process);
+            }
+            (JsonTypes::Native | JsonTypes::Strings, process) => {
+                object.text_or_null(key!("processid"), process);
+            }
+        }
+        object.text(key!("message"), self.message);
         object.end()
+    }
+
+    /// The name of the program.
+    fn name(&self) -> Option<&'a [u8]> {
+        self.program.map(|program| program.name)
+    }
+
+    /// The process of the program.
+    fn process(&self) -> Option<&'a [u8]> {
+        self.program.and_then(|program| program.process)
     }
 
     /// The moment, where the timestamp says it: without a year nobody knows.
@@ -118,6 +136,11 @@ impl<'a> Entry<'a> {
             },
         }
     }
+}
+
+/// Whether `process`, which is not empty, is a number.
+fn is_number(process: &[u8]) -> bool {
+    process.iter().all(u8::is_ascii_digit)
 }
 
 /// What follows `<34>` at the start of `line`.
@@ -140,21 +163,21 @@ fn behind_facility(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// The program that signed `text`, as `sshd[812]: `, and what follows that.
+#[inline]
 fn signature(text: &[u8]) -> Option<(Program<'_>, &[u8])> {
     let (word, message) = word(text).unwrap_or((text, &[]));
     let signed = word.strip_suffix(b":")?;
-    let bracket = signed.iter().position(|&byte| byte == b'[').filter(|&bracket| bracket > 0);
-    let (name, process) = match (bracket, signed.strip_suffix(b"]")) {
-        (Some(bracket), Some(inside)) => (signed.get(..bracket)?, inside.get(bracket + 1..)),
-        (_, _) => (signed, None),
-    };
+    let numbered = signed.strip_suffix(b"]").and_then(|signed| {
+        let bracket = scan::place(signed, b'[').filter(|&bracket| bracket > 0)?;
+        Some((signed.get(..bracket)?, signed.get(bracket + 1..)?))
+    });
+    let (name, process) = numbered.map_or((signed, None), |(name, process)| (name, Some(process)));
     let process = process.filter(|process| !process.is_empty());
     (!name.is_empty()).then_some((Program { name, process }, message))
 }
 
 /// What stands before the first space, and what follows it.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    // A loop, since words are shorter than what a vector search is good for.
-    let len = text.iter().position(|&byte| byte == b' ')?;
+    let len = scan::place(text, b' ')?;
     Some((text.get(..len)?, text.get(len + 1..)?))
 }

@@ -250,7 +250,16 @@ pub(super) fn month(text: &[u8]) -> Option<(u8, &[u8])> {
         b"Dec" => (12, b"ember"),
         _ => return None,
     };
-    Some((month, rest.strip_prefix(ending).unwrap_or(rest)))
+    Some((month, behind_ending(rest, ending)))
+}
+
+/// What follows `ending` at the start of `text`, if it stands there: behind the short name of a month or a weekday.
+pub(super) fn behind_ending<'a>(text: &'a [u8], ending: &[u8]) -> &'a [u8] {
+    match text {
+        [b'a'..=b'z', ..] => text.strip_prefix(ending).unwrap_or(text),
+        // Nearly always: nothing has to be compared.
+        _ => text,
+    }
 }
 
 fn days_in(year: u16, month: u8) -> u8 {

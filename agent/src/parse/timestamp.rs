@@ -3,7 +3,7 @@
 //! Knows no clock and no zone of this host: an error log has local times that name no zone, syslog's own have not even
 //! a year, and nothing is made up for either.
 
-use super::time::{Clock, Moment, Zone, digits, month, number, small};
+use super::time::{Clock, Moment, Zone, behind_ending, digits, month, number, small};
 
 /// The date of an error log, whose zone nobody knows: it fits the grammar but may not exist.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,24 @@ impl LocalMoment<'_> {
 
 /// What follows the timestamp of syslog, `Feb  3 04:05:06`, at the start of `text`.
 pub(super) fn after_bsd(text: &[u8]) -> Option<&[u8]> {
-    month_to_clock(text).map(|(_, _, _, rest)| rest)
+    after_usual_bsd(text).or_else(|| month_to_clock(text).map(|(_, _, _, rest)| rest))
+}
+
+/// The same for a timestamp as nearly all are: a short month, a day of two digits or one behind a second space, a time
+/// of six digits without a fraction, and a space behind them.
+fn after_usual_bsd(text: &[u8]) -> Option<&[u8]> {
+    let [_, _, _, b' ', d, dd, b' ', h, hh, b':', m, mm, b':', s, ss] = text.first_chunk::<15>()? else {
+        return None;
+    };
+    let tens = if *d == b' ' { b'0' } else { *d };
+    let number = |tens: u8, ones: u8, most: u8| {
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        (tens < 10) & (ones < 10) & (tens.wrapping_mul(10).wrapping_add(ones) <= most)
+    };
+    let is_time = number(*h, *hh, 23) & number(*m, *mm, 59) & number(*s, *ss, 60);
+    let is_day = number(tens, *dd, 31) & ((tens, *dd) != (b'0', b'0'));
+    let rest = text.get(15..)?;
+    (is_time & is_day && month(text).is_some() && rest.first() == Some(&b' ')).then_some(rest)
 }
 
 /// What follows the timestamp of RFC 3339 at the start of `text`. Its numbers may be any of their length, and its zone
@@ -107,11 +124,53 @@ fn weekday(text: &[u8]) -> Option<&[u8]> {
         b"Sat" => b"urday",
         _ => return None,
     };
-    Some(rest.strip_prefix(ending).unwrap_or(rest))
+    Some(behind_ending(rest, ending))
 }
 
 /// What follows white space, of which there is at least one byte.
 fn white(text: &[u8]) -> Option<&[u8]> {
     let len = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
     if len == 0 { None } else { text.get(len..) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, is_usual: bool) {
+        let rest = month_to_clock(text.as_bytes()).map(|(_, _, _, rest)| rest);
+        assert_eq!(after_usual_bsd(text.as_bytes()), rest.filter(|_| is_usual), "{text}");
+        assert_eq!(after_bsd(text.as_bytes()), rest, "{text}");
+    }
+
+    #[test]
+    fn a_usual_timestamp_of_syslog_is_told_at_once() {
+        for text in ["Feb  3 04:05:06 web1", "Feb 03 04:05:06 web1", "Dec 31 23:59:60 web1"] {
+            check(text, true);
+        }
+        for text in ["February 3 04:05:06 web1", "Feb 3 4:05:06 web1", "Feb  3 04:05:06.789 web1"] {
+            check(text, false);
+        }
+    }
+
+    proptest! {
+        /// As the general way takes it.
+        #[test]
+        fn what_follows_a_timestamp_of_syslog_is_the_same_either_way(
+            date in select(vec!["Feb  3 04:05:06 a", "Oct 19 23:59:59 a", "May 30 00:10:60 a"]),
+            changes in prop::collection::vec((any::<Index>(), select(&b"0123469 :.,Ma/\x8F"[..])), 0..3),
+        ) {
+            let mut text = date.as_bytes().to_vec();
+            for (place, byte) in changes {
+                let place = place.index(text.len());
+                text[place] = byte;
+            }
+            let rest = month_to_clock(&text).map(|(_, _, _, rest)| rest);
+            prop_assert_eq!(after_bsd(&text), rest);
+        }
+    }
 }

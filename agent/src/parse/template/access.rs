@@ -236,7 +236,8 @@ impl<'f> Reader<'f> {
             return Ok(());
         }
         let items = match format {
-            "msec_frac" | "usec_frac" => vec![Item::Fraction],
+            "msec_frac" => vec![Item::Fraction(3)],
+            "usec_frac" => vec![Item::Fraction(6)],
             format => strftime::items(format).map_err(|_| ())?,
         };
         let (mut pattern, between) = self.date_before(clock).unwrap_or_default();

@@ -4,10 +4,13 @@
 //! whatever divides the values around it: it ends where the rest fits. Of several such texts none may, or it could not
 //! be told whose bytes they are.
 
-use memchr::memchr_iter;
+use std::collections::BTreeSet;
 
 use super::date::DatePattern;
-use super::{Commas, Extent, Group, Part, Presence, Shape, TemplateError, Value};
+use super::ends::Commas;
+use super::frame::Frame;
+use super::literal::Literal;
+use super::{Extent, Group, Part, Presence, Shape, TemplateError, Value};
 
 /// What a format states, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,29 +118,23 @@ fn segment_parts(pieces: &[Piece], escapes: Escapes) -> Vec<Part> {
 }
 
 impl Group {
-    /// A group with what its quotes come to.
-    pub(super) fn new(divider: &'static str, parts: Vec<Part>, presence: Presence) -> Group {
-        let quotes = quotes_in(divider.as_bytes()) + parts.iter().map(Part::quotes).sum::<usize>();
-        Group { divider, parts, presence, quotes }
+    /// A group behind `divider`.
+    pub(super) fn new(divider: &str, parts: Vec<Part>, presence: Presence) -> Group {
+        Group { divider: Literal::new(divider.as_bytes()), parts, presence }
     }
 }
 
 impl Part {
-    /// How many quotes stand in it beside those of its values.
-    fn quotes(&self) -> usize {
+    /// Whether quotes stand in it beside those of its values.
+    pub(super) fn has_quotes(&self) -> bool {
         match self {
-            Part::Literal(text) => quotes_in(text),
+            Part::Literal(literal) => literal.text().contains(&b'"'),
             Part::Sought { divider, then, .. } => {
-                quotes_in(divider) + then.iter().map(Part::quotes).sum::<usize>()
+                divider.contains(&b'"') || then.iter().any(Part::has_quotes)
             }
-            Part::Spaces(_) | Part::Value(..) | Part::End => 0,
+            Part::Spaces(_) | Part::Value(..) | Part::End => false,
         }
     }
-}
-
-/// How many quotes stand in `text`.
-pub(super) fn quotes_in(text: &[u8]) -> usize {
-    memchr_iter(b'"', text).count()
 }
 
 /// The pieces of `tokens`, whose values go behind `values`; literals that touch are one.
@@ -264,7 +261,9 @@ fn divide(pieces: &[Piece], extent: Extent, escapes: Escapes) -> Vec<Part> {
                 Piece::Value(value, kind) if several.contains(&at) => {
                     let commas = if *kind == Kind::Addresses { Commas::Join } else { Commas::Divide };
                     let (divider, dividers) = (divider(next(at)), dividers.clone());
-                    Some(Part::Value(*value, Shape::Apart { divider, dividers, commas }))
+                    let stops = divider.iter().chain(&dividers).filter_map(|text| text.first().copied());
+                    let stops = stops.collect::<BTreeSet<u8>>().into_iter().collect();
+                    Some(Part::Value(*value, Shape::Apart { divider, dividers, stops, commas }))
                 }
                 piece @ (Piece::Literal(_) | Piece::Spaces(_) | Piece::Value(..) | Piece::End) => {
                     part(piece, next(at))
@@ -300,7 +299,7 @@ fn is_soft(piece: Option<&Piece>, next: Option<&Piece>, escapes: Escapes) -> boo
 /// The part of a piece whose end shows.
 fn part(piece: &Piece, next: Option<&Piece>) -> Option<Part> {
     let (value, kind) = match piece {
-        Piece::Literal(text) => return Some(Part::Literal(text.clone())),
+        Piece::Literal(text) => return Some(Part::Literal(Literal::new(text))),
         Piece::Spaces(least) => return Some(Part::Spaces(*least)),
         Piece::End => return Some(Part::End),
         Piece::Value(value, kind) => (*value, kind),
@@ -308,7 +307,7 @@ fn part(piece: &Piece, next: Option<&Piece>) -> Option<Part> {
     let shape = match (kind, next) {
         (Kind::Number, _) => Shape::Number,
         (Kind::Decimal, _) => Shape::Decimal,
-        (Kind::Date(pattern), _) => Shape::Date(pattern.clone()),
+        (Kind::Date(pattern), _) => Shape::Date(pattern.clone(), Frame::new(&pattern.items)),
         (Kind::Source, _) => Shape::Source,
         (Kind::Status, _) => Shape::Status,
         (Kind::Rest, _) => Shape::Rest,

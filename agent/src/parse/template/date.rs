@@ -3,6 +3,7 @@
 //! Knows neither `strftime` nor Java's letters: `strftime` and `java_date` make the items. Names are English, as httpd
 //! writes them in any locale.
 
+use super::frame::Frame;
 use crate::parse::time::{self, Moment, Zone};
 
 /// How a date is laid out.
@@ -28,8 +29,8 @@ pub(super) enum Item {
     Word,
     /// `AM` or `PM`, in any case.
     Half,
-    /// The digits of a fraction of the second.
-    Fraction,
+    /// The digits of a fraction of the second, mostly so many.
+    Fraction(usize),
     /// `±hhmm`, `±hh:mm`, `±hh` or `Z`.
     Zone,
 }
@@ -86,6 +87,17 @@ impl DatePattern {
             && says(Unit::Minute)
     }
 
+    /// The length of the date at the start of `text`: as [`DatePattern::read`] has it, from `frame`, which is this
+    /// layout's.
+    pub(super) fn len(&self, frame: &Frame, text: &[u8]) -> Option<usize> {
+        let (mut rest, done) = frame.behind(text).map_or((text, 0), |rest| (rest, frame.items()));
+        let mut reading = Reading::default();
+        for item in self.items.get(done..).unwrap_or_default() {
+            rest = reading.item(*item, rest)?;
+        }
+        Some(text.len() - rest.len())
+    }
+
     /// The date at the start of `text`, and its length.
     pub(super) fn read<'a>(&self, text: &'a [u8]) -> Option<(Reading<'a>, usize)> {
         let mut reading = Reading { zone: self.zone, ..Reading::default() };
@@ -112,7 +124,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Takes in the item at the start of `text`; gives out what follows it.
-    fn item(&mut self, item: Item, text: &'a [u8]) -> Option<&'a [u8]> {
+    pub(super) fn item(&mut self, item: Item, text: &'a [u8]) -> Option<&'a [u8]> {
         match item {
             Item::Byte(bytes) => {
                 text.split_first().filter(|(byte, _)| bytes.contains(byte)).map(|(_, rest)| rest)
@@ -137,7 +149,7 @@ impl<'a> Reading<'a> {
                 self.is_afternoon = Some(half.eq_ignore_ascii_case(b"PM"));
                 (half.eq_ignore_ascii_case(b"AM") || half.eq_ignore_ascii_case(b"PM")).then_some(rest)
             }
-            Item::Fraction => {
+            Item::Fraction(_) => {
                 let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let (fraction, rest) = text.split_at_checked(len)?;
                 self.fraction = fraction;
@@ -174,6 +186,10 @@ fn number(text: &[u8], digits: Digits) -> Option<(u16, &[u8])> {
     if digits == Digits::TWO {
         let [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] = text else { return None };
         return Some((u16::from(tens - b'0') * 10 + u16::from(ones - b'0'), rest));
+    }
+    if digits == Digits::FOUR {
+        let figures = text.first_chunk::<4>().filter(|figures| figures.iter().all(u8::is_ascii_digit))?;
+        return Some((time::number(figures)?, text.get(4..)?));
     }
     let spaces = text.iter().take(digits.most - digits.least).take_while(|&&byte| byte == b' ').count();
     let padded = text.get(spaces..)?;

@@ -4,11 +4,20 @@
 
 use memchr::memchr_iter;
 
-use super::Commas;
+use crate::parse::scan;
+
+/// What a comma before a space does to the space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commas {
+    /// Nothing.
+    Divide,
+    /// It does not divide: lists of addresses, as in `X-Forwarded-For`, have one there.
+    Join,
+}
 
 /// How many bytes at the start of `text` are no space.
 pub(super) fn word_len(text: &[u8]) -> usize {
-    text.iter().take_while(|&&byte| byte != b' ').count()
+    scan::before(text, b' ')
 }
 
 /// The length of a number that may have a sign, or of `-`.
@@ -32,7 +41,8 @@ pub(super) fn decimal_len(text: &[u8]) -> Option<usize> {
 
 /// The length of `core.c(123)`.
 pub(super) fn source_len(text: &[u8]) -> Option<usize> {
-    let name = text.iter().take_while(|byte| !b" ():[]".contains(byte)).count();
+    let name =
+        text.iter().take_while(|byte| !matches!(byte, b' ' | b'(' | b')' | b':' | b'[' | b']')).count();
     let digits =
         text.get(name..)?.strip_prefix(b"(")?.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let is_closed = text.get(name + 1 + digits) == Some(&b')');
@@ -50,23 +60,30 @@ pub(super) fn status_len(text: &[u8]) -> Option<usize> {
 
 /// Where `sought`, which is not empty, stands in `text`, without overlaps. What is sought is short: preparing a search
 /// for it would take longer than the search.
-pub(super) fn places(text: &[u8], sought: &[u8]) -> impl Iterator<Item = usize> {
-    let mut end = 0;
+pub(super) fn places<'a>(text: &'a [u8], sought: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     let first = sought.first().copied().unwrap_or_default();
-    memchr_iter(first, text).filter(move |&at| {
-        let is_place = at >= end && begins(text, at, sought);
-        end = if is_place { at + sought.len() } else { end };
-        is_place
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let at = from + scan::place(text.get(from..)?, first)?;
+            if is_at(text, at, sought) {
+                from = at + sought.len();
+                return Some(at);
+            }
+            from = at + 1;
+        }
     })
 }
 
 /// The last of all places where `sought`, which is not empty, stands in `text`.
 pub(super) fn last_place(text: &[u8], sought: &[u8]) -> Option<usize> {
-    memchr_iter(sought.first().copied()?, text).rev().find(|&at| begins(text, at, sought))
+    memchr_iter(sought.first().copied()?, text).rev().find(|&at| is_at(text, at, sought))
 }
 
-fn begins(text: &[u8], at: usize, sought: &[u8]) -> bool {
-    text.get(at..).is_some_and(|text| text.starts_with(sought))
+/// Whether `sought` stands in `text` at `at`. Byte after byte, since it is short.
+fn is_at(text: &[u8], at: usize, sought: &[u8]) -> bool {
+    let text = text.get(at..).unwrap_or_default();
+    text.len() >= sought.len() && text.iter().zip(sought).all(|(byte, sought)| byte == sought)
 }
 
 /// The length of a text that ends at the first `divider`. A quote divides only without a backslash before it.
@@ -78,6 +95,17 @@ pub(super) fn apart_len(text: &[u8], divider: &[u8], commas: Commas) -> Option<u
         ([b'"', ..], _) => places(text, divider).find(|&len| !is_escaped(text, len)),
         (divider, _) => places(text, divider).next(),
     }
+}
+
+/// The same where `divider` is one byte and the first of `stops`, among which it is: no other divider begins before it
+/// then.
+pub(super) fn stop_len(text: &[u8], divider: &[u8], stops: &[u8], commas: Commas) -> Option<usize> {
+    let len = match (divider, commas) {
+        (b"\"", _) | (_, Commas::Join) => return None,
+        ([_], Commas::Divide) => scan::before_any(text, stops),
+        (_, Commas::Divide) => return None,
+    };
+    (text.get(len..)?.first() == divider.first()).then_some(len)
 }
 
 /// Whether the byte at `at` stands behind an odd number of backslashes.
@@ -159,7 +187,37 @@ mod tests {
         check(|text| apart_len(text, b" ", Commas::Divide), &[("a, b c", Some(2))]);
     }
 
+    #[test]
+    fn the_first_stop_tells_the_end_only_if_it_is_the_divider() {
+        let len = |divider: &'static [u8], commas| move |text: &[u8]| stop_len(text, divider, b" :]", commas);
+        check(len(b":", Commas::Divide), &[("core:error] ", Some(4)), ("co re:", None), ("core", None)]);
+        check(len(b":", Commas::Join), &[("core:error] ", None)]);
+        check(len(b": ", Commas::Divide), &[("core: error] ", None)]);
+        let quote = |text: &[u8]| stop_len(text, b"\"", b" \"", Commas::Divide);
+        check(quote, &[("a\\\"b\"", None), ("ab\"", None)]);
+    }
+
     proptest! {
+        /// As with a look for each divider.
+        #[test]
+        fn a_stop_ends_what_each_divider_ends(
+            text in "[ab:|\\] ]{0,12}",
+            divider in "[:|\\] ]",
+            others in prop::collection::vec("[ab:|\\] ]{1,2}", 0..3),
+        ) {
+            let stops: Vec<u8> =
+                others.iter().chain([&divider]).filter_map(|text| text.bytes().next()).collect();
+            let len = stop_len(text.as_bytes(), divider.as_bytes(), &stops, Commas::Divide);
+            if let Some(len) = len {
+                prop_assert_eq!(text.find(&divider), Some(len));
+                prop_assert!(others.iter().all(|other| text.find(other).is_none_or(|place| place >= len)));
+            } else {
+                let place = text.find(&divider).unwrap_or(text.len());
+                let stop = text.bytes().position(|byte| stops.contains(&byte));
+                prop_assert!(place == text.len() || stop.is_some_and(|stop| stop < place));
+            }
+        }
+
         /// As the standard library finds them.
         #[test]
         fn places_do_not_overlap(text in "[ab]{0,12}", sought in "[ab]{1,3}") {

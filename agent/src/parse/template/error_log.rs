@@ -174,7 +174,7 @@ fn date(flags: &str) -> Option<DatePattern> {
         number(Unit::Second),
     ];
     if flags.contains('u') {
-        time.extend([Item::Literal(b'.'), Item::Fraction]);
+        time.extend([Item::Literal(b'.'), Item::Fraction(6)]);
     }
     let space = Item::Literal(b' ');
     let items = if flags.contains('c') {

@@ -29,7 +29,7 @@ fn iso(time: &[Item], points: &'static str) -> Result<Vec<Item>, char> {
     let mut all = items("yyyy-MM-dd")?;
     all.push(Item::Byte(b" T"));
     all.extend(time);
-    all.extend([Item::Byte(points.as_bytes()), Item::Fraction]);
+    all.extend([Item::Byte(points.as_bytes()), Item::Fraction(3)]);
     Ok(all)
 }
 
@@ -78,7 +78,7 @@ fn item(letter: char, run: usize) -> Result<Item, char> {
         'h' => number(Unit::HalfHour),
         'm' => number(Unit::Minute),
         's' => number(Unit::Second),
-        'S' | 'n' => Item::Fraction,
+        'S' | 'n' => Item::Fraction(run),
         'a' => Item::Half,
         'E' | 'z' => Item::Word,
         'Z' | 'X' | 'x' => Item::Zone,

@@ -177,7 +177,7 @@ fn push_item(item: Item, expression: &mut String) {
         }
         Item::Month | Item::Word => expression.push_str("[A-Za-z]+"),
         Item::Half => expression.push_str("[AaPp][Mm]"),
-        Item::Fraction => expression.push_str("\\d+"),
+        Item::Fraction(_) => expression.push_str("\\d+"),
         Item::Zone => expression.push_str("(?:Z|[+-]\\d\\d(?::?\\d\\d)?)"),
     }
 }

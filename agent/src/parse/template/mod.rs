@@ -7,15 +7,19 @@
 //!
 //! In reading order: `access`, `error_log`, `log4j` and `nginx` each know one language and its words, and make tokens;
 //! `arrange` turns these into parts, for each text with the way its end is found; `walk` finds the values of a line,
-//! with what `ends` knows of where each ends, and `write` writes them. `date` reads dates, whose layouts `strftime` and `java_date` know.
+//! with what `ends` knows, or tells a `miss`, and `write` writes them. `literal` compares what a format states, `date`
+//! reads dates, whose layouts `strftime` and `java_date` know, and `frame` tells the usual ones.
 
 mod access;
 mod arrange;
 mod date;
 mod ends;
 mod error_log;
+mod frame;
 mod java_date;
+mod literal;
 mod log4j;
+mod miss;
 mod nginx;
 mod strftime;
 mod walk;
@@ -27,6 +31,9 @@ use super::json;
 use super::{JsonTypes, Mismatch, Record};
 use arrange::{Escapes, Kind, Token};
 use date::DatePattern;
+use ends::Commas;
+use frame::Frame;
+use literal::Literal;
 use walk::Found;
 
 pub use access::{ACCESS_DIRECTIVES, Directive, built_in};
@@ -43,6 +50,10 @@ pub struct Template {
     groups: Vec<Group>,
     values: Vec<Value>,
     types: JsonTypes,
+    /// Which value is a path with the query behind it, if one is.
+    target: Option<usize>,
+    /// Whether quotes stand in a line beside those of its values.
+    has_quotes: bool,
 }
 
 /// Why a format cannot be followed.
@@ -95,11 +106,9 @@ pub enum TemplateError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {
     /// What stands before it, unless it is the first of its line.
-    divider: &'static str,
+    divider: Literal,
     parts: Vec<Part>,
     presence: Presence,
-    /// How many quotes stand in it beside those of its values.
-    quotes: usize,
 }
 
 /// Whether a line must have a group.
@@ -114,7 +123,7 @@ enum Presence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     /// These bytes.
-    Literal(Vec<u8>),
+    Literal(Literal),
     /// At least so many spaces.
     Spaces(usize),
     /// A value whose end shows: which one, and how it ends.
@@ -140,15 +149,6 @@ enum Extent {
     Line,
 }
 
-/// What a comma before a space does to the space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Commas {
-    /// Nothing.
-    Divide,
-    /// It does not divide: lists of addresses, as in `X-Forwarded-For`, have one there.
-    Join,
-}
-
 /// How the end of a value shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
@@ -157,7 +157,7 @@ enum Shape {
     /// Digits that may have a point among them, or `-`.
     Decimal,
     /// A date, or `-`.
-    Date(DatePattern),
+    Date(DatePattern, Frame),
     /// At least one byte, none of which is a space.
     Word,
     /// The name of a source file and the number of a line: `core.c(123)`.
@@ -172,7 +172,13 @@ enum Shape {
     WordUntil(Vec<u8>),
     /// To the first place of `divider`, or else to the end of the line; none of `dividers` may begin before that, or
     /// within `divider`.
-    Apart { divider: Option<Vec<u8>>, dividers: Vec<Vec<u8>>, commas: Commas },
+    Apart {
+        divider: Option<Vec<u8>>,
+        dividers: Vec<Vec<u8>>,
+        /// The bytes with which the dividers begin.
+        stops: Vec<u8>,
+        commas: Commas,
+    },
     /// To the end of the line.
     Rest,
 }
@@ -349,7 +355,9 @@ impl Template {
         for value in &mut values {
             value.meaning.give_way(&mut keys);
         }
-        Ok(Template { groups, values, types })
+        let has_quotes = groups.iter().any(|group| group.parts.iter().any(Part::has_quotes));
+        let target = values.iter().position(|value| value.meaning == Meaning::Target);
+        Ok(Template { groups, values, types, target, has_quotes })
     }
 }
 

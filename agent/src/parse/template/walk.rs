@@ -3,14 +3,17 @@
 
 use memchr::{memchr, memchr_iter};
 
-use super::arrange::quotes_in;
-use super::date::Reading;
+use super::date::{DatePattern, Reading};
 use super::ends::{
-    apart_len, decimal_len, is_escaped, last_place, number_len, places, source_len, status_len, word_len,
+    Commas, apart_len, decimal_len, is_escaped, last_place, number_len, places, source_len, status_len,
+    stop_len, word_len,
 };
-use super::{Commas, Extent, Group, MOST_VALUES, Meaning, Part, Presence, Shape, Template};
-use crate::parse::json::{self, Content};
-use crate::parse::{Fault, Mismatch};
+use super::frame::Frame;
+use super::literal::Literal;
+use super::miss::{Miss, Missing};
+use super::{Extent, Group, MOST_VALUES, Meaning, Part, Presence, Shape, Template};
+use crate::parse::json::Content;
+use crate::parse::{JsonTypes, Mismatch, scan};
 
 /// The values of one line.
 #[derive(Debug)]
@@ -39,10 +42,16 @@ impl<'a> Found<'a> {
 /// Finds the values of `line`, which has no newline at its end. `found` is as it was made, and has its place at the
 /// caller's, since it is large.
 pub(super) fn read<'a>(template: &Template, line: &'a [u8], found: &mut Found<'a>) -> Result<(), Mismatch> {
-    let mut walk = Walk { template, line, found, quotes: 0 };
+    let mut walk = Walk { template, line, found, holds_quote: false };
     walk.groups().map_err(|miss| miss.tell(template))?;
-    // Each byte belongs to a value or to the format: where the quotes are the format's, no value holds one.
-    let is_plain = quotes_in(line) == walk.quotes && json::is_plain_but_for_quotes(line);
+    if let Some(target) = template.target {
+        walk.split_target(target);
+    }
+    let is_plain = if template.has_quotes {
+        scan::is_plain_but_for_quotes(line) && !walk.holds_quote
+    } else {
+        scan::is_plain(line)
+    };
     found.content = if is_plain { Content::Plain } else { Content::Any };
     Ok(())
 }
@@ -51,8 +60,8 @@ struct Walk<'t, 'a, 'f> {
     template: &'t Template,
     line: &'a [u8],
     found: &'f mut Found<'a>,
-    /// How many quotes of the line are the format's.
-    quotes: usize,
+    /// Whether a value may hold a quote that has no backslash before it.
+    holds_quote: bool,
 }
 
 impl<'t, 'a> Walk<'t, 'a, '_> {
@@ -62,11 +71,11 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
         let mut groups = template.groups.as_slice();
         while let Some((group, rest)) = groups.split_first() {
             groups = rest;
+            if group.presence == Presence::Perhaps && !self.may_begin(group, at) {
+                continue;
+            }
             match self.group(group, rest, at) {
-                Ok(end) => {
-                    at = end;
-                    self.quotes += group.quotes;
-                }
+                Ok(end) => at = end,
                 Err(_) if group.presence == Presence::Perhaps => self.forget(&group.parts),
                 Err(mismatch) => return Err(mismatch),
             }
@@ -74,17 +83,29 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
         if at == self.line.len() { Ok(()) } else { Err(Miss { at, what: Missing::End }) }
     }
 
+    /// Whether the bytes with which `group` begins stand at `at`: mostly that tells that it is not there.
+    fn may_begin(&self, group: &Group, at: usize) -> bool {
+        let rest = self.rest(at);
+        let behind_divider = if at > 0 { group.divider.stands_before(rest) } else { Some(rest) };
+        behind_divider.is_some_and(|rest| match group.parts.first() {
+            Some(Part::Literal(first)) => first.stands_before(rest).is_some(),
+            Some(Part::Spaces(_) | Part::Value(..) | Part::Sought { .. } | Part::End) | None => true,
+        })
+    }
+
     /// Reads `group` at `at`, where those behind it are `behind`; gives out where it ends.
     fn group(&mut self, group: &'t Group, behind: &'t [Group], mut at: usize) -> Result<usize, Miss<'t>> {
         if at > 0 {
-            at = self.literal(group.divider.as_bytes(), at)?;
+            at = self.literal(&group.divider, at)?;
         }
         if let [before @ .., Part::Value(value, Shape::Rest)] = group.parts.as_slice()
             && !behind.is_empty()
         {
             at = self.parts(before, at)?;
             let end = self.end_before(behind, at);
-            self.keep(*value, self.line.get(at..end).unwrap_or_default());
+            let text = self.line.get(at..end).unwrap_or_default();
+            self.look_for_quotes(text);
+            self.keep(*value, text);
             return Ok(end);
         }
         self.parts(&group.parts, at)
@@ -96,8 +117,8 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
         for (index, group) in groups.iter().enumerate() {
             let Some(Part::Literal(first)) = group.parts.first() else { continue };
             let rest = self.line.get(at..).unwrap_or_default();
-            let Some(place) = last_place(rest, first) else { continue };
-            let start = (at + place).saturating_sub(group.divider.len());
+            let Some(place) = last_place(rest, first.text()) else { continue };
+            let start = (at + place).saturating_sub(group.divider.text().len());
             let mut end = Ok(start);
             for (group, behind) in
                 (index..).map_while(|index| Some((groups.get(index)?, groups.get(index + 1..)?)))
@@ -136,7 +157,7 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
     fn parts(&mut self, parts: &'t [Part], mut at: usize) -> Result<usize, Miss<'t>> {
         for part in parts {
             at = match part {
-                Part::Literal(text) => self.literal(text, at)?,
+                Part::Literal(literal) => self.literal(literal, at)?,
                 Part::Spaces(least) => {
                     let spaces = self.rest(at).iter().take_while(|&&byte| byte == b' ').count();
                     if spaces < *least {
@@ -156,11 +177,11 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
         Ok(at)
     }
 
-    fn literal(&self, text: &'t [u8], at: usize) -> Result<usize, Miss<'t>> {
-        if self.rest(at).starts_with(text) {
-            return Ok(at + text.len());
+    fn literal(&self, literal: &'t Literal, at: usize) -> Result<usize, Miss<'t>> {
+        match literal.stands_before(self.rest(at)) {
+            Some(rest) => Ok(self.line.len() - rest.len()),
+            None => Err(Miss { at, what: Missing::Literal(literal.text()) }),
         }
-        Err(Miss { at, what: Missing::Literal(text) })
     }
 
     /// Reads the value `value` at `at`, which ends before the first `divider` behind which `then` fits.
@@ -182,7 +203,9 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
             }
             match self.parts(then, at + len + divider.len()) {
                 Ok(end) => {
-                    self.keep(value, rest.get(..len).unwrap_or_default());
+                    let text = rest.get(..len).unwrap_or_default();
+                    self.look_for_quotes(text);
+                    self.keep(value, text);
                     return Ok(end);
                 }
                 Err(mismatch) => {
@@ -201,11 +224,8 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
         let len = match shape {
             Shape::Number => number_len(rest).ok_or_else(|| value_missing("a number or `-`"))?,
             Shape::Decimal => decimal_len(rest).ok_or_else(|| value_missing("a number or `-`"))?,
-            Shape::Date(pattern) => match pattern.read(rest) {
-                Some((reading, len)) => {
-                    self.found.reading = Some((value, reading));
-                    len
-                }
+            Shape::Date(pattern, frame) => match self.date(value, pattern, frame, rest) {
+                Some(len) => len,
                 None if rest.first() == Some(&b'-') => 1,
                 None => return Err(value_missing("a date as the format lays it out")),
             },
@@ -230,37 +250,85 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
                 let len = apart_len(rest, divider, Commas::Divide).filter(|len| *len <= word_len(rest));
                 len.ok_or_else(|| expected(Missing::Word(value, divider)))?
             }
-            Shape::Apart { divider, dividers, commas } => {
-                let len = match divider {
-                    Some(divider) => apart_len(rest, divider, *commas)
-                        .ok_or_else(|| expected(Missing::Text(value, divider)))?,
-                    None => rest.len(),
-                };
-                let end = len + divider.as_ref().map_or(0, Vec::len);
-                let begins_before = |held: &[u8]| {
-                    let reach = (len + held.len()).saturating_sub(1).min(rest.len());
-                    apart_len(rest.get(..reach).unwrap_or_default(), held, *commas).is_some()
-                };
-                // As where two bars divide and three are there: one of them is the value's.
-                let begins_again = |held: &[u8]| {
-                    let reach = (end + held.len()).saturating_sub(1).min(rest.len());
-                    held.len() > 1
-                        && rest
-                            .get(len + 1..reach)
-                            .is_some_and(|rest| apart_len(rest, held, *commas).is_some())
-                };
-                let held = dividers.iter().find(|held| {
-                    if divider.as_ref() == Some(*held) { begins_again(held) } else { begins_before(held) }
-                });
-                if let Some(held) = held {
-                    return Err(expected(Missing::Undivided(value, held)));
+            Shape::Apart { divider, dividers, stops, commas } => {
+                let divider = divider.as_deref();
+                match divider.and_then(|divider| stop_len(rest, divider, stops, *commas)) {
+                    Some(len) => len,
+                    None => self.apart(value, (divider, dividers, *commas), at)?,
                 }
-                len
             }
             Shape::Rest => rest.len(),
         };
-        self.keep(value, rest.get(..len).unwrap_or_default());
+        let text = rest.get(..len).unwrap_or_default();
+        match shape {
+            // A quote ends the one, and the others have none.
+            Shape::Quoted | Shape::Number | Shape::Decimal => {}
+            Shape::Date(..)
+            | Shape::Word
+            | Shape::Source
+            | Shape::Status
+            | Shape::Until(_)
+            | Shape::WordUntil(_)
+            | Shape::Apart { .. }
+            | Shape::Rest => self.look_for_quotes(text),
+        }
+        self.keep(value, text);
         Ok(at + len)
+    }
+
+    /// The length of the value `value` at `at`, which ends at the first `divider`, and in which none of `dividers`
+    /// begins.
+    fn apart(
+        &self,
+        value: usize,
+        (divider, dividers, commas): (Option<&'t [u8]>, &'t [Vec<u8>], Commas),
+        at: usize,
+    ) -> Result<usize, Miss<'t>> {
+        let rest = self.rest(at);
+        let expected = |what| Miss { at, what };
+        let len = match divider {
+            Some(divider) => {
+                apart_len(rest, divider, commas).ok_or_else(|| expected(Missing::Text(value, divider)))?
+            }
+            None => rest.len(),
+        };
+        let end = len + divider.map_or(0, <[u8]>::len);
+        let begins_before = |held: &[u8]| {
+            let reach = (len + held.len()).saturating_sub(1).min(rest.len());
+            apart_len(rest.get(..reach).unwrap_or_default(), held, commas).is_some()
+        };
+        // As where two bars divide and three are there: one of them is the value's.
+        let begins_again = |held: &[u8]| {
+            let reach = (end + held.len()).saturating_sub(1).min(rest.len());
+            held.len() > 1
+                && rest.get(len + 1..reach).is_some_and(|rest| apart_len(rest, held, commas).is_some())
+        };
+        let held = dividers.iter().find(|held| {
+            if divider == Some(held.as_slice()) { begins_again(held) } else { begins_before(held) }
+        });
+        match held {
+            Some(held) => Err(expected(Missing::Undivided(value, held))),
+            None => Ok(len),
+        }
+    }
+
+    /// The length of the date at the start of `rest`.
+    fn date(&mut self, value: usize, pattern: &DatePattern, frame: &Frame, rest: &'a [u8]) -> Option<usize> {
+        match self.template.types {
+            JsonTypes::Strings => pattern.len(frame, rest),
+            JsonTypes::Native => {
+                let (reading, len) = pattern.read(rest)?;
+                self.found.reading = Some((value, reading));
+                Some(len)
+            }
+        }
+    }
+
+    /// Notes whether a value holds quotes, which matters only where the line has some.
+    fn look_for_quotes(&mut self, text: &[u8]) {
+        if self.template.has_quotes {
+            self.holds_quote |= scan::place(text, b'"').is_some();
+        }
     }
 
     /// Whether a user begins at `rest` that is empty, between the quotes of the format: httpd writes quotes of its own
@@ -271,71 +339,19 @@ impl<'t, 'a> Walk<'t, 'a, '_> {
     }
 
     fn keep(&mut self, value: usize, text: &'a [u8]) {
-        let meaning = self.template.values.get(value).map(|value| &value.meaning);
-        let (text, behind) = match meaning {
-            Some(Meaning::Target) => {
-                let query = memchr(b'?', text).unwrap_or(text.len());
-                (text.get(..query).unwrap_or_default(), text.get(query..))
-            }
-            Some(Meaning::Verbatim) => (text.trim_ascii(), None),
-            Some(Meaning::User) if text == b"\"\"" => (&[] as &[u8], None),
-            Some(_) | None => (text, None),
-        };
         if let Some(place) = self.found.values.get_mut(value) {
             *place = Some(text);
         }
-        if let (Some(behind), Some(place)) = (behind, self.found.values.get_mut(value + 1)) {
-            *place = Some(behind);
-        }
+    }
+
+    /// Gives the query of `target` to the value behind it.
+    fn split_target(&mut self, target: usize) {
+        let Some([Some(path), query]) = self.found.values.get_mut(target..target + 2) else { return };
+        let len = memchr(b'?', path).unwrap_or(path.len());
+        (*path, *query) = (path.get(..len).unwrap_or_default(), path.get(len..));
     }
 
     fn rest(&self, at: usize) -> &'a [u8] {
         self.line.get(at..).unwrap_or_default()
-    }
-}
-
-/// What is not where it should be. Told in words only if the line does not match, not where it is one of several tries.
-#[derive(Clone, Copy, Debug)]
-struct Miss<'t> {
-    at: usize,
-    what: Missing<'t>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Missing<'t> {
-    /// A value that looks like this.
-    Value(usize, &'static str),
-    /// A text before these bytes.
-    Text(usize, &'t [u8]),
-    /// A word before these bytes.
-    Word(usize, &'t [u8]),
-    /// A text without these bytes.
-    Undivided(usize, &'t [u8]),
-    /// The quote that ends a text.
-    Quote(usize),
-    /// A text of the format.
-    Literal(&'t [u8]),
-    Spaces,
-    End,
-}
-
-impl Miss<'_> {
-    fn tell(self, template: &Template) -> Mismatch {
-        let name =
-            |value: usize| template.values.get(value).map(|value| value.name.clone()).unwrap_or_default();
-        let shown = String::from_utf8_lossy;
-        let (name, shape) = match self.what {
-            Missing::Value(value, shape) => (name(value), shape.to_owned()),
-            Missing::Text(value, divider) => (name(value), format!("a text, then `{}`", shown(divider))),
-            Missing::Word(value, divider) => (name(value), format!("a word, then `{}`", shown(divider))),
-            Missing::Undivided(value, held) => (name(value), format!("a text without `{}`", shown(held))),
-            Missing::Quote(value) => (name(value), "a text, then `\"`".to_owned()),
-            Missing::Literal(text) => ("text of the format".to_owned(), format!("`{}`", shown(text))),
-            Missing::Spaces => ("space".to_owned(), "spaces that align".to_owned()),
-            Missing::End => ("end".to_owned(), "nothing more".to_owned()),
-        };
-        let is_open = matches!(self.what, Missing::Quote(_));
-        let fault = if is_open { Fault::Open } else { Fault::Missing };
-        Mismatch { fault, name: name.into(), shape: shape.into(), at: self.at }
     }
 }

@@ -10,14 +10,18 @@ use crate::parse::native::{self, Request};
 use crate::parse::time::Moment;
 use crate::parse::{JsonTypes, Record};
 
+/// How httpd writes an empty user.
+const NO_USER: &[u8] = b"\"\"";
+
 /// Appends the record of what was found to `buffer`.
 pub(super) fn write(template: &Template, found: &Found<'_>, buffer: &mut Vec<u8>) -> Record {
     let mut object = Object::begin(buffer, found.content);
-    for (place, (value, text)) in template.values.iter().zip(&found.values).enumerate() {
-        match template.types {
-            JsonTypes::Strings => write_string(&mut object, value, *text),
-            JsonTypes::Native => write_native(&mut object, value, *text, || found.reading(place)),
-        }
+    let values = template.values.iter().zip(&found.values);
+    match template.types {
+        JsonTypes::Strings => values.for_each(|(value, text)| write_string(&mut object, value, *text)),
+        JsonTypes::Native => values.enumerate().for_each(|(place, (value, text))| {
+            write_native(&mut object, value, *text, || found.reading(place));
+        }),
     }
     object.end()
 }
@@ -26,7 +30,8 @@ fn write_string(object: &mut Object<'_>, value: &Value, text: Option<&[u8]>) {
     let key = Key(&value.key);
     match (text, &value.meaning) {
         (Some(text), Meaning::Message(trace)) => write_message(object, key, *trace, text),
-        (Some(text), Meaning::Verbatim) => object.text(key, text),
+        (Some(text), Meaning::Verbatim) => object.text(key, text.trim_ascii()),
+        (Some(NO_USER), Meaning::User) => object.text(key, b""),
         (None | Some(b"-"), _) => object.null(key),
         (Some(text), _) => object.text(key, text),
     }
@@ -42,7 +47,8 @@ fn write_native<'a>(
     let key = Key(&value.key);
     match (&value.meaning, text) {
         (Meaning::Message(trace), Some(text)) => write_message(object, key, *trace, text),
-        (Meaning::Verbatim, Some(text)) => object.text(key, text),
+        (Meaning::Verbatim, Some(text)) => object.text(key, text.trim_ascii()),
+        (Meaning::User, Some(NO_USER)) => object.text(key, b""),
         (Meaning::Text | Meaning::User | Meaning::Target, Some(text)) => native::text(object, key, text),
         (Meaning::Bytes, Some(b"-")) => object.integer(key, 0),
         (Meaning::Number | Meaning::Bytes, Some(text)) if text != b"-" => object.digits(key, text),

@@ -132,6 +132,12 @@ impl Files {
         let led_to = self.led_to_since(&last, &is_it, logs);
         let mut siblings = logs.siblings(&*self.disk, last.path);
         let at = siblings.iter().find(|sibling| is_it(sibling)).map(|sibling| sibling.name.clone());
+        // While a file is being compressed both are there, and the archive is not whole, nor of the time of its file yet.
+        let is_archive = |sibling: &Sibling| is_compressed(sibling.path.as_os_str());
+        let plain =
+            siblings.iter().filter(|sibling| !is_archive(sibling)).map(|sibling| sibling.name.clone());
+        let plain: Vec<Name> = plain.collect();
+        siblings.retain(|sibling| !is_archive(sibling) || !plain.contains(&sibling.name));
         siblings.retain(|sibling| {
             let age = at.as_ref().and_then(|at| sibling.name.compare(at));
             let is_since = age.map_or(self.is_later(sibling, &last), |age| age == Ordering::Greater);
@@ -139,12 +145,6 @@ impl Files {
         });
         siblings.extend(led_to);
         siblings.retain(|sibling| !self.settings.pattern.matches(&sibling.path));
-        // While a file is being compressed both are there, and the archive is not whole.
-        let is_archive = |sibling: &Sibling| is_compressed(sibling.path.as_os_str());
-        let plain =
-            siblings.iter().filter(|sibling| !is_archive(sibling)).map(|sibling| sibling.name.clone());
-        let plain: Vec<Name> = plain.collect();
-        siblings.retain(|sibling| !is_archive(sibling) || !plain.contains(&sibling.name));
         siblings.sort_by_key(|sibling| sibling.stat.modified);
         siblings
     }
@@ -233,8 +233,10 @@ impl Files {
     fn is_open_elsewhere(&self, archive: &Opened) -> bool {
         let mut head = [0; Head::BYTES];
         let head = evidence::read_beginning(&*archive.file, &mut head).unwrap_or_default();
-        let alike = self.table.index().beginning(head).into_iter().filter_map(|id| self.table.get(id));
-        alike.filter(|tailed| tailed.file.is_open()).any(|tailed| {
+        // One that was shorter when it was seen last, or empty, may have been written to since.
+        let index = self.table.index();
+        let alike = index.beginning(head).into_iter().chain(index.growing(head));
+        alike.filter_map(|id| self.table.get(id)).filter(|tailed| tailed.file.is_open()).any(|tailed| {
             let is_it =
                 tailed.file.stat().is_ok_and(|stat| stat.links == 0 && stat.size == archive.stat.size);
             is_it

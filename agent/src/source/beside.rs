@@ -26,8 +26,14 @@ pub(super) fn plain_files(disk: &dyn Disk, path: &Path) -> Vec<PathBuf> {
 
 /// The archives there.
 pub(super) fn archives(disk: &dyn Disk, path: &Path) -> Vec<(PathBuf, Stat)> {
-    let archives = files(disk, path).into_iter().filter(|path| Format::of(path).is_some());
-    archives.filter_map(|path| disk.stat(&path).ok().map(|stat| (path, stat))).collect()
+    files(disk, path).into_iter().filter_map(|path| archive(disk, path)).collect()
+}
+
+/// The archive at `path`, if there is one.
+pub(super) fn archive(disk: &dyn Disk, path: PathBuf) -> Option<(PathBuf, Stat)> {
+    Format::of(&path)?;
+    let stat = disk.stat(&path).ok()?;
+    Some((path, stat))
 }
 
 /// Those of `archives` that may hold what `known` was, the most likely first.

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::iter::{once, once_with};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::beside;
 use super::disk::{Content, Disk, Stat};
 use super::evidence::{self, OpenError, Opened};
 use super::identity::{Change, Evidence, Inode, Original, Proof, Verdict, judge};
-use super::pattern::is_compressed;
+use super::pattern::{is_compressed, plain_name};
 use super::recent::Recent;
 use super::sights::Sights;
 use super::table::{Table, Tailed};
@@ -142,6 +143,11 @@ fn is_archive_of(path: &Path, archive: &Opened, known: &Generation, evidence: &E
         && beside::may_become(known, path, &archive.stat)
 }
 
+/// Whether `archive` is what the file at `plain` is called when it is compressed.
+fn is_archive_name(archive: &Path, plain: &Path) -> bool {
+    plain_name(archive.as_os_str().as_bytes()) == Some(plain.as_os_str().as_bytes())
+}
+
 /// What the file at `path` shows beside `known`, whose inode is gone or holds something else.
 fn evidence_of(path: &Path, opened: &Opened, known: &Generation) -> io::Result<Evidence> {
     let evidence = evidence::beside(opened, &known.identity, &known.position, Original::Gone)?;
@@ -159,7 +165,7 @@ pub(super) struct Copy {
     pub(super) position: Position,
 }
 
-/// Finds the copy of `known`, which was truncated or rewritten itself, among the files that are not in `table`.
+/// Finds the fullest copy of `known`, which was truncated or rewritten itself, among the files that are not in `table`.
 ///
 /// # Errors
 /// If there is none but perhaps in an archive that is not whole, or not yet.
@@ -171,15 +177,22 @@ pub(super) fn find_copy(
     recent: &Recent,
 ) -> Result<Option<Copy>, Box<Unfinished>> {
     let mut unfinished = None;
+    let mut whole: Option<Copy> = None;
     let mut shorter = None;
     // Most of a directory's files are known, and cost no opening.
     let is_known = |stat: Stat| table.by_inode(stat.device, stat.inode).is_some();
+    let plain = beside::plain_files(disk, &known.path);
     let archives = once_with(|| {
         let mut archives = beside::archives(disk, &known.path);
-        archives.retain(|(_, stat)| !is_known(*stat));
+        // While a copy is being compressed it is there itself.
+        let is_begun = |path: &Path| plain.iter().any(|plain| is_archive_name(path, plain));
+        archives.retain(|(path, stat)| !is_known(*stat) && !is_begun(path));
         beside::likely(known, archives.iter())
     });
-    for path in beside::plain_files(disk, &known.path).into_iter().chain(archives.flatten()) {
+    for path in plain.iter().cloned().chain(archives.flatten()) {
+        if whole.is_some() && is_compressed(path.as_os_str()) {
+            break;
+        }
         if disk.stat(&path).is_ok_and(is_known) {
             continue;
         }
@@ -195,7 +208,11 @@ pub(super) fn find_copy(
             continue;
         }
         if evidence_of(&path, &opened, known).is_ok_and(|evidence| judge(&evidence) == Verdict::Copy) {
-            return Ok(Some(Copy { path, opened, position: known.position }));
+            // One that was made earlier holds less.
+            if whole.as_ref().is_none_or(|other| other.opened.stat.size < opened.stat.size) {
+                whole = Some(Copy { path, opened, position: known.position });
+            }
+            continue;
         }
         let end =
             end_before(&opened, known.identity.head, known.position, |end| recent.tail(known.file, end));
@@ -203,9 +220,10 @@ pub(super) fn find_copy(
             shorter = shorter.or(Some(Copy { path, opened, position }));
         }
     }
+    let found = whole.or(shorter);
     match unfinished {
-        Some(unfinished) if shorter.is_none() => Err(unfinished),
-        Some(_) | None => Ok(shorter),
+        Some(unfinished) if found.is_none() => Err(unfinished),
+        Some(_) | None => Ok(found),
     }
 }
 

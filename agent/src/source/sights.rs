@@ -54,7 +54,9 @@ impl<'a> Sights<'a> {
             // The place of this one may be that of another by now.
             self.unseen.push(known.path.clone());
             self.unseen.extend(beside::plain_files(self.disk, &known.path));
-            self.archives.insert(directory.to_owned(), beside::archives(self.disk, &known.path));
+            let itself = beside::archive(self.disk, known.path.clone());
+            let archives = beside::archives(self.disk, &known.path).into_iter().chain(itself);
+            self.archives.insert(directory.to_owned(), archives.collect());
         }
         for path in std::mem::take(&mut self.unseen) {
             if self.seen.insert(path.clone())

@@ -110,6 +110,22 @@ fn a_file_that_was_rotated_and_compressed_later_is_read_on() {
 }
 
 #[test]
+fn the_archive_of_an_open_file_that_was_empty_when_it_was_seen_is_not_read_as_well() {
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", "")]);
+    stage.look();
+    stage.rename("log", "log.1");
+    stage.append("log", "one\n");
+    stage.look();
+    stage.read_all();
+    stage.append("log.1", "late\n");
+    compress(&stage, "gzip", "log.1");
+    // That makes the agent look for what was rotated unseen.
+    stage.truncate("log", 0);
+    stage.look();
+    check(&mut stage, "one\nlate\n");
+}
+
+#[test]
 fn an_archive_in_a_directory_of_old_files_is_found() {
     let mut stage = stage("log", 40);
     fs::create_dir(stage.path("another")).unwrap();

@@ -147,6 +147,11 @@ impl Stage {
         self.ground.append(&self.path(name), bytes, time).unwrap();
     }
 
+    /// Makes a file with this time of modification, as a compressor does.
+    pub(super) fn write_as_of(&self, name: &str, bytes: &[u8], modified: i64) {
+        self.ground.append(&self.path(name), bytes, modified).unwrap();
+    }
+
     /// Replaces what the file holds, under the same inode.
     pub(super) fn rewrite(&mut self, name: &str, text: &str) {
         self.truncate(name, 0);

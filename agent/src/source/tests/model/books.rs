@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::simulated::Refusal;
 use super::super::stage::Came;
-use super::host::{Altered, File, FileNumber, Host, Part, Piece};
+use super::file::{Altered, File, FileNumber, Piece};
+use super::host::Host;
+use super::lines::Part;
 use crate::metrics::Metric;
 use crate::position::{FileId, Head, Mark, Offset, Tail};
 use crate::source::discover::Scope;
@@ -148,7 +150,7 @@ impl Books {
         if len < Tail::BYTES || is_head || has_copy || was_refused {
             self.ambiguous.extend(host.lines_of(live).chain(host.half_of(live)));
         }
-        let kept: BTreeSet<u32> = host.lines_within(live, pieces).collect();
+        let kept: BTreeSet<u32> = host.files[live].lines_within(pieces).collect();
         let lost: Vec<u32> = host.lines_of(live).filter(|line| !kept.contains(line)).collect();
         if has_copy {
             self.cut_off.extend(&lost);
@@ -192,6 +194,21 @@ impl Books {
         }
     }
 
+    /// Files were compressed, perhaps just now.
+    pub(super) fn compressed(&mut self, host: &Host) {
+        // It has an inode of its own: nothing but what a checkpoint knows to be in the file tells that it is its archive.
+        // Where none does and its time is late, it is taken for one of the file that was begun before that.
+        for file in host.archived() {
+            let it = &host.files[file];
+            if it.saved.is_none_or(|size| size == 0) {
+                self.copied.extend(host.lines_of(file));
+            }
+            if it.saved.is_none() && it.is_overlapping {
+                self.ambiguous.extend(host.lines_of(file).chain(host.half_of(file)));
+            }
+        }
+    }
+
     /// The agent is about to start again, after it was killed or stopped.
     pub(super) fn start(&mut self, host: &mut Host, was_killed: bool, was_rebooted: bool) {
         self.changed();
@@ -206,6 +223,11 @@ impl Books {
             self.confused = self.starts;
         }
         self.mistaken.append(&mut self.cut);
+        // An archive does not say how often its file was cut.
+        if !host.archived().is_empty() {
+            self.mistaken.extend(&self.kept);
+        }
+        self.compressed(host);
         self.seen.clear();
         self.order.clear();
         self.met.clear();
@@ -225,11 +247,12 @@ impl Books {
         }
         // What has no name left is gone with the process; what the checkpoint does not know is found only where
         // the pattern leads. And what was rewritten as well has nothing but a number that may have been used again.
-        // After a reboot, nothing proves who an empty file is.
+        // After a reboot, nothing proves who an empty file is, and nothing ever that an archive is that of one.
+        let archived = host.archived();
         let beside = host.beside();
         for (number, file) in host.files.iter_mut().enumerate() {
             file.known &= beside.contains(&number)
-                && file.saved.is_some_and(|size| size > 0 || !was_rebooted)
+                && file.saved.is_some_and(|size| size > 0 || !(was_rebooted || archived.contains(&number)))
                 && file.altered == Altered::No
                 && file.refusal.is_none();
             file.altered = Altered::No;
@@ -242,9 +265,15 @@ impl Books {
         for (number, file) in host.files.iter_mut().enumerate() {
             file.follows &= known.range(..number).next().is_some();
         }
-        // Of a copy and its original that are met together, either may be left alone.
+        // Of a copy and its original that are met together, either may be left alone, or be taken for what was rotated.
         if host.named().into_iter().any(|file| host.files[file].is_copy) {
-            self.doubtful.extend(host.named().into_iter().filter(|file| !host.files[*file].known));
+            let unknown = host.named().into_iter().filter(|file| !host.files[*file].known);
+            for file in unknown.collect::<Vec<_>>() {
+                self.doubtful.insert(file);
+                if let Some(line) = host.half_of(file) {
+                    host.lines.tear(line);
+                }
+            }
         }
     }
 
@@ -262,7 +291,7 @@ impl Books {
     }
 
     fn judge_one(&mut self, host: &Host, came: &Came, reread: u64) {
-        let recognised = host.recognise(&came.text);
+        let recognised = host.lines.recognise(&came.text);
         assert!(recognised.is_some(), "{:.30?} was not written", came.text);
         let Some((line, part)) = recognised else { return };
         self.halved |= part == Part::First;
@@ -310,7 +339,7 @@ impl Books {
                 assert!(came(line, Part::Whole) || in_halves, "line {line} of file {file} did not come");
             }
         }
-        let is_lost = |line: &u32| !came(*line, Part::Whole) && !host.is_halved(*line);
+        let is_lost = |line: &u32| !came(*line, Part::Whole) && !host.lines.is_halved(*line);
         if self.seen.iter().any(is_lost) && !self.forked {
             assert_ne!(host.stage.counted(Metric::BytesLost), 0, "lost in silence");
         }

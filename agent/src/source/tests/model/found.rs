@@ -132,4 +132,22 @@ pub(super) const FOUND: &[(&str, Reach, &[Action])] = &[
     ("the same after a start", Reach::Name, &[
         Write { lines: 1, padding: 0 }, Look, Rename, Stop, Start, Write { lines: 1, padding: 0 }, Rename,
     ]),
+    ("an archive of what was empty when it was seen, and is still open", Reach::Name, &[
+        WriteHalf, Look, Write { lines: 1, padding: 0 }, Write { lines: 1, padding: 0 }, Truncate, Rename,
+        Write { lines: 1, padding: 0 }, Look, WriteOld, Compress, Truncate, Look,
+    ]),
+    ("an archive of what was empty at the last checkpoint", Reach::Name, &[
+        Create, Look, Save, Rename, WriteOld, Compress, Read { lines: 1 }, Kill,
+    ]),
+    ("an archive of what was finished, and written to after the next log was begun", Reach::Names, &[
+        Write { lines: 1, padding: 0 }, Rename, Look, Create, WriteOld, Compress, Outwait, Stop, Move,
+    ]),
+    ("an archive where the archive of another file was", Reach::Names, &[
+        WriteHalf, Look, Save, Rename, WriteHalf, Rename, WriteOld, Compress, Reboot,
+        Write { lines: 1, padding: 0 }, Start, Rename, Stop, Compress,
+    ]),
+    ("the fuller of two copies of a log that was emptied", Reach::Names, &[
+        Write { lines: 1, padding: 0 }, Rename, Write { lines: 3, padding: 340 }, Look, Copy,
+        Write { lines: 1, padding: 0 }, Look, Copytruncate, Hear { count: 1 },
+    ]),
 ];

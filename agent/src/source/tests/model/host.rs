@@ -1,4 +1,4 @@
-//! The host as the model knows it: which names there are, which file each leads to, and which lines that holds.
+//! The host as the model knows it: which names there are, which file each leads to, and what that holds.
 //!
 //! Does to the stage's files what happens, and keeps the picture of it; never looks at the files to learn something.
 
@@ -8,12 +8,13 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tokio::time::Instant;
 
 use super::super::super::InitialPosition;
 use super::super::simulated::{Refusal, Simulated};
 use super::super::stage::{GRACE, Stage};
+use super::file::{Altered, File, FileNumber, Piece};
 use super::history::Reach;
+use super::lines::{Lines, Part};
 use crate::source::discover::Scope;
 
 /// The live file.
@@ -29,71 +30,6 @@ const SYMLINK: &str = "log.now";
 /// A place on another device.
 const FAR: &str = "far/log.far";
 
-/// A file, by its number in the model.
-pub(super) type FileNumber = usize;
-
-#[derive(Clone, Debug)]
-pub(super) struct File {
-    pub(super) pieces: Vec<Piece>,
-    /// Its device and inode.
-    pub(super) inode: (u64, u64),
-    /// Whether it once lost a name: it may be finished, and then end in half a line.
-    rotated: bool,
-    /// Whether it is a copy, to which nobody writes.
-    pub(super) is_copy: bool,
-    /// Whether the source knows it.
-    pub(super) known: bool,
-    /// Whether it was rotated beside one that the source knows, or that was itself.
-    pub(super) follows: bool,
-    /// How large it is as the checkpoint knows it, if that does.
-    pub(super) saved: Option<u64>,
-    pub(super) altered: Altered,
-    pub(super) refusal: Option<Refusal>,
-    /// When it was last written to, or lost a name.
-    active: Instant,
-    /// Whether it was written to when it may have been closed: then it is no file that the agent remembers.
-    pub(super) is_late: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    /// What a truncation left.
-    Nuls(usize),
-    /// A whole line, by its number.
-    Line(u32),
-    /// The first half of a line.
-    Half(u32),
-}
-
-/// Whether a file was emptied or cut since the last checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Altered {
-    No,
-    /// And the source has not looked since.
-    Unseen,
-    Seen,
-}
-
-/// A line that was written.
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    padding: u32,
-    /// Whether it was written in halves.
-    halved: bool,
-    /// Whether both halves are written.
-    ended: bool,
-    /// Whether its first half may be taken for a line, as its file was rotated or copied in between.
-    torn: bool,
-}
-
-/// What came of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
-    First,
-    Second,
-    Whole,
-}
-
 pub(super) struct Host {
     pub(super) stage: Stage,
     simulated: Option<Simulated>,
@@ -103,8 +39,9 @@ pub(super) struct Host {
     /// Where the symbolic link leads.
     linked: Option<String>,
     links: u32,
-    archives: BTreeSet<String>,
-    lines: Vec<Line>,
+    /// The archives, each with the file that was compressed.
+    archives: BTreeMap<String, FileNumber>,
+    pub(super) lines: Lines,
 }
 
 impl Host {
@@ -124,7 +61,6 @@ impl Host {
 
     fn new(stage: Stage, simulated: Option<Simulated>, reach: Reach) -> Host {
         stage.make_directory("apart");
-        stage.make_directory("apart/archives");
         Host {
             stage,
             simulated,
@@ -133,8 +69,8 @@ impl Host {
             names: BTreeMap::new(),
             linked: None,
             links: 0,
-            archives: BTreeSet::new(),
-            lines: Vec::new(),
+            archives: BTreeMap::new(),
+            lines: Lines::default(),
         }
     }
 
@@ -174,78 +110,37 @@ impl Host {
     /// The files that are found beside their last name.
     pub(super) fn beside(&self) -> BTreeSet<FileNumber> {
         let named = self.names.iter().filter(|(name, _)| !name.contains('/')).map(|(_, file)| *file);
-        named.chain(self.linked.as_deref().and_then(|name| self.at(name))).collect()
+        let linked = self.linked.as_deref().and_then(|name| self.at(name));
+        named.chain(linked).chain(self.archives.values().copied()).collect()
     }
 
-    /// The files that have any name.
+    /// The files that have any name, or are in an archive.
     pub(super) fn named(&self) -> BTreeSet<FileNumber> {
-        self.names.values().copied().collect()
+        self.names.values().chain(self.archives.values()).copied().collect()
+    }
+
+    /// The files that are compressed.
+    pub(super) fn archived(&self) -> BTreeSet<FileNumber> {
+        self.archives.values().copied().collect()
     }
 
     /// The whole lines of a file.
     pub(super) fn lines_of(&self, file: FileNumber) -> impl Iterator<Item = u32> {
-        self.lines_within(file, usize::MAX)
-    }
-
-    /// The whole lines among the first pieces of a file.
-    pub(super) fn lines_within(&self, file: FileNumber, pieces: usize) -> impl Iterator<Item = u32> {
-        self.files[file].pieces.iter().take(pieces).filter_map(|piece| match piece {
-            Piece::Line(line) => Some(*line),
-            Piece::Nuls(_) | Piece::Half(_) => None,
-        })
+        self.files[file].lines_within(usize::MAX)
     }
 
     /// The half of a line that a file ends with.
     pub(super) fn half_of(&self, file: FileNumber) -> Option<u32> {
-        match self.files[file].pieces.last() {
-            Some(Piece::Half(line)) => Some(*line),
-            Some(Piece::Nuls(_) | Piece::Line(_)) | None => None,
-        }
+        self.files[file].half()
+    }
+
+    /// What a file holds.
+    fn text_of(&self, file: FileNumber) -> String {
+        self.files[file].pieces.iter().map(|piece| self.lines.text_of(*piece)).collect()
     }
 
     pub(super) fn size(&self, file: FileNumber) -> usize {
-        self.files[file].pieces.iter().map(|piece| self.piece_len(*piece)).sum()
-    }
-
-    pub(super) fn piece_len(&self, piece: Piece) -> usize {
-        match piece {
-            Piece::Nuls(len) => len,
-            Piece::Line(line) => self.text(line, Part::Whole).len(),
-            Piece::Half(line) => self.text(line, Part::First).len(),
-        }
-    }
-
-    /// Which line a text is, and which part of it, if such a one was written and may come.
-    pub(super) fn recognise(&self, text: &str) -> Option<(u32, Part)> {
-        let number = text.get(..5)?.parse().ok()?;
-        let line = self.lines.get(usize::try_from(number).ok()?)?;
-        let part = [Part::Whole, Part::First, Part::Second].into_iter().find(|part| match part {
-            Part::Whole => (!line.halved || line.ended) && self.text(number, *part) == text,
-            Part::First => line.halved && line.torn && self.text(number, *part) == text,
-            Part::Second => line.ended && line.torn && self.text(number, *part) == text,
-        })?;
-        Some((number, part))
-    }
-
-    pub(super) fn is_halved(&self, line: u32) -> bool {
-        self.lines[line as usize].halved
-    }
-
-    fn text(&self, number: u32, part: Part) -> String {
-        let line = self.lines[number as usize];
-        let id = format!("{number:05}");
-        match part {
-            Part::First => id + "first",
-            Part::Second => id + "second\n",
-            Part::Whole if line.halved => format!("{id}first{id}second\n"),
-            // The number all along, so that the proof of a position is its own.
-            Part::Whole => id.repeat(1 + line.padding as usize / id.len()) + "\n",
-        }
-    }
-
-    fn new_line(&mut self, padding: u32, halved: bool) -> u32 {
-        self.lines.push(Line { padding, halved, ended: false, torn: false });
-        u32::try_from(self.lines.len() - 1).unwrap()
+        self.text_of(file).len()
     }
 
     fn new_file(&mut self, name: &str, pieces: Vec<Piece>) -> FileNumber {
@@ -262,6 +157,8 @@ impl Host {
             refusal: None,
             active: self.stage.now,
             is_late: false,
+            was_linked: false,
+            is_overlapping: false,
         });
         self.names.insert(name.to_owned(), self.files.len() - 1);
         self.files.len() - 1
@@ -271,6 +168,7 @@ impl Host {
         self.stage.append(name, text);
         let file = self.at(name).unwrap_or_else(|| self.new_file(name, Vec::new()));
         self.touch(file);
+        self.files[file].is_overlapping |= name == OLD;
         self.files[file].pieces.extend(piece);
     }
 
@@ -293,8 +191,8 @@ impl Host {
     pub(super) fn write(&mut self, name: &str, lines: u8, padding: u32) {
         self.end_half(name);
         for _ in 0..lines {
-            let line = self.new_line(padding, false);
-            self.append(name, &self.text(line, Part::Whole), Some(Piece::Line(line)));
+            let line = self.lines.begin(padding);
+            self.append(name, &self.lines.text(line, Part::Whole), Some(Piece::Line(line)));
         }
     }
 
@@ -302,17 +200,19 @@ impl Host {
     fn end_half(&mut self, name: &str) -> bool {
         let Some(file) = self.at(name) else { return false };
         let Some(line) = self.half_of(file) else { return false };
-        self.lines[line as usize].ended = true;
+        self.lines.end(line);
         self.files[file].pieces.pop();
-        self.append(name, &self.text(line, Part::Second), Some(Piece::Line(line)));
+        self.append(name, &self.lines.text(line, Part::Second), Some(Piece::Line(line)));
         true
     }
 
     pub(super) fn write_half(&mut self, name: &str) {
         if !self.end_half(name) {
-            let line = self.new_line(0, true);
-            self.append(name, &self.text(line, Part::First), Some(Piece::Half(line)));
-            self.lines[line as usize].torn = self.at(name).is_some_and(|file| self.files[file].rotated);
+            let line = self.lines.begin_half();
+            self.append(name, &self.lines.text(line, Part::First), Some(Piece::Half(line)));
+            if self.at(name).is_some_and(|file| self.files[file].rotated) {
+                self.lines.tear(line);
+            }
         }
     }
 
@@ -329,7 +229,7 @@ impl Host {
         self.touch(file);
         self.files[file].rotated = true;
         if let Some(line) = self.half_of(file) {
-            self.lines[line as usize].torn = true;
+            self.lines.tear(line);
         }
     }
 
@@ -349,14 +249,18 @@ impl Host {
 
     /// Every name but the live one moves one on.
     fn make_room(&mut self) {
+        let [.., last] = NAMES;
+        if self.archives.remove(&archive(last)).is_some() {
+            self.stage.remove(&archive(last));
+        }
         for pair in NAMES.windows(2).rev() {
             let &[from, to] = pair else { continue };
             if from != LIVE && self.at(from).is_some() {
                 self.rename(from, to);
             }
-            if self.archives.remove(&archive(from)) {
+            if let Some(file) = self.archives.remove(&archive(from)) {
                 self.stage.rename(&archive(from), &archive(to));
-                self.archives.insert(archive(to));
+                self.archives.insert(archive(to), file);
             }
         }
     }
@@ -419,31 +323,31 @@ impl Host {
 
     /// The oldest rotated file becomes a compressed one; says whether there was one.
     pub(super) fn compress(&mut self) -> bool {
-        let Some(name) = NAMES.into_iter().rev().find(|name| *name != LIVE && self.at(name).is_some()) else {
+        let oldest = NAMES.into_iter().rev().find(|name| *name != LIVE && self.at(name).is_some());
+        let Some(name) = oldest else { return false };
+        let file = self.at(name).unwrap();
+        // A compressor leaves alone what has a second name, and what it cannot read. What the source knows by a name that is
+        // gone is no archive by its name.
+        if self.files[file].was_linked || self.files[file].refusal.is_some() {
             return false;
-        };
-        let archive = archive(name);
-        if !self.archives.insert(archive.clone()) {
-            self.stage.remove(&archive);
+        }
+        if self.archives.remove(&archive(name)).is_some() {
+            self.stage.remove(&archive(name));
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        let pieces = self.files[self.at(name).unwrap()].pieces.clone();
-        for piece in pieces {
-            let text = match piece {
-                Piece::Nuls(len) => "\0".repeat(len),
-                Piece::Line(line) => self.text(line, Part::Whole),
-                Piece::Half(line) => self.text(line, Part::First),
-            };
-            encoder.write_all(text.as_bytes()).unwrap();
-        }
-        self.stage.write(&archive, &encoder.finish().unwrap());
+        encoder.write_all(self.text_of(file).as_bytes()).unwrap();
+        let modified = self.stage.stat(name).modified;
+        self.stage.write_as_of(&archive(name), &encoder.finish().unwrap(), modified);
         self.remove(name);
+        self.archives.insert(archive(name), file);
         true
     }
 
     pub(super) fn link(&mut self) {
         self.stage.link(LIVE, LINK);
-        self.names.insert(LINK.to_owned(), self.live().unwrap());
+        let live = self.live().unwrap();
+        self.files[live].was_linked = true;
+        self.names.insert(LINK.to_owned(), live);
     }
 
     /// The symbolic link leads to a new file; says whether there is one.
@@ -486,7 +390,7 @@ impl Host {
     }
 }
 
-/// What is compressed goes to a directory of its own, where nobody looks for it.
+/// The name of what is compressed.
 fn archive(name: &str) -> String {
-    format!("apart/archives/{name}.gz")
+    format!("{name}.gz")
 }

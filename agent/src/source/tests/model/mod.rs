@@ -4,9 +4,11 @@
 //! demand, and on the real one, where the kernel's own behaviour matters.
 
 mod books;
+mod file;
 mod found;
 mod history;
 mod host;
+mod lines;
 
 use std::collections::BTreeMap;
 use std::{panic, thread};
@@ -19,9 +21,10 @@ use crate::position::Generation;
 use crate::source::discover::Scope;
 use crate::source::identity;
 use books::Books;
+use file::Piece;
 use found::FOUND;
 use history::{Action, History, Reach};
-use host::{Host, LINK, LIVE, OLD, Piece};
+use host::{Host, LINK, LIVE, OLD};
 
 /// Longer than a block of the reader.
 const LONG: u32 = 300_000;
@@ -111,7 +114,11 @@ impl Model {
                 self.host.remove(LIVE);
                 self.host.write(LIVE, lines, 0);
             }
-            Action::Compress => return self.host.compress(),
+            Action::Compress => {
+                let is_done = self.host.compress();
+                self.books.compressed(&self.host);
+                return is_done;
+            }
             Action::Move if is_live => {
                 let live = self.host.live().unwrap();
                 let copy = self.host.move_live();
@@ -205,7 +212,7 @@ impl Model {
         let half = self.host.size(live) / 2;
         let (mut pieces, mut len, mut before) = (0, 0, 0);
         for (number, piece) in self.host.files[live].pieces.iter().enumerate() {
-            before += self.host.piece_len(*piece);
+            before += self.host.lines.text_of(*piece).len();
             if before <= half && matches!(piece, Piece::Line(_)) {
                 (pieces, len) = (number + 1, before);
             }

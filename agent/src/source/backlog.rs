@@ -220,7 +220,7 @@ impl Files {
         now: Instant,
     ) -> Option<FileId> {
         // What is compressed while it is read is read to its end all the same, from what is still open.
-        if is_compressed(path.as_os_str()) && self.is_open_elsewhere(&opened) {
+        if self.is_open_elsewhere(path, &opened) {
             return None;
         }
         let id = self.identify(path, opened, met, now)?;
@@ -229,8 +229,11 @@ impl Files {
         Some(id)
     }
 
-    /// Whether all that is in an archive is in an open file that has no name any more.
-    fn is_open_elsewhere(&self, archive: &Opened) -> bool {
+    /// Whether what is at `path` is an archive, and all that is in it is in an open file that has no name any more.
+    pub(super) fn is_open_elsewhere(&self, path: &Path, archive: &Opened) -> bool {
+        if !is_compressed(path.as_os_str()) {
+            return false;
+        }
         let mut head = [0; Head::BYTES];
         let head = evidence::read_beginning(&*archive.file, &mut head).unwrap_or_default();
         // One that was shorter when it was seen last, or empty, may have been written to since.

@@ -76,7 +76,8 @@ impl Files {
         let offset = position.offset.to_raw();
         let unread = known.unread();
         match search::find(&*self.disk, known, sights, self.settings.pattern.literal_prefix(), &[]) {
-            search::Outcome::Same(at, opened) => {
+            // What is still open is another file, which only begins alike.
+            search::Outcome::Same(at, opened) if !self.is_open_elsewhere(&at, &opened) => {
                 self.go_on(known, &at, *opened, now);
                 return Some(at);
             }
@@ -102,7 +103,7 @@ impl Files {
                 self.refuse(path, &error);
                 self.withhold(known);
             }
-            search::Outcome::Gone => {
+            search::Outcome::Same(..) | search::Outcome::Gone => {
                 // Its copy may still appear.
                 self.table.remember(known.clone());
                 self.metrics.add(Metric::BytesLost, unread);

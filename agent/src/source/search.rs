@@ -270,7 +270,7 @@ pub(super) fn origin(
     recent: &Recent,
     withheld: &[Generation],
 ) -> io::Result<Origin> {
-    let mut origin = Origin::None;
+    let (mut origin, mut longest) = (Origin::None, None);
     let mut beginning = [0; Head::BYTES];
     let beginning = evidence::read_beginning(&*opened.file, &mut beginning)?;
     let is_other = |tailed: &&Tailed| !tailed.file.is_inode(&opened.stat);
@@ -279,22 +279,13 @@ pub(super) fn origin(
         match origin_in(opened, id, tailed, recent)? {
             found @ (Origin::Beside(..) | Origin::Remembered(..)) => return Ok(found),
             // What was moved here was itself copied before, perhaps: the longest of them is what all of it is from.
-            found @ Origin::Copied(..) => {
-                let size = |origin: &Origin| match origin {
-                    Origin::Copied(id, _) => table.get(*id).map(|tailed| tailed.size),
-                    Origin::None
-                    | Origin::Remembered(..)
-                    | Origin::Beside(..)
-                    | Origin::Hidden
-                    | Origin::Unclear
-                    | Origin::Forked => None,
-                };
-                origin = if size(&origin) > size(&found) { origin } else { found };
+            found @ Origin::Copied(..) if longest <= Some(tailed.size) => {
+                (origin, longest) = (found, Some(tailed.size));
             }
             found @ Origin::Forked if !matches!(origin, Origin::Copied(..)) => origin = found,
             found @ Origin::Hidden if matches!(origin, Origin::None | Origin::Unclear) => origin = found,
             found @ Origin::Unclear if matches!(origin, Origin::None) => origin = found,
-            Origin::Forked | Origin::Unclear | Origin::Hidden | Origin::None => {}
+            Origin::Copied(..) | Origin::Forked | Origin::Unclear | Origin::Hidden | Origin::None => {}
         }
     }
     // What was read on in a copy tells no more how far it was read.

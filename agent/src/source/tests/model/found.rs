@@ -150,4 +150,8 @@ pub(super) const FOUND: &[(&str, Reach, &[Action])] = &[
         Write { lines: 1, padding: 0 }, Rename, Write { lines: 3, padding: 340 }, Look, Copy,
         Write { lines: 1, padding: 0 }, Look, Copytruncate, Hear { count: 1 },
     ]),
+    ("an archive of an open file that begins like one that could not be opened", Reach::Names, &[
+        WriteHalf, Copy, Look, Rename, Save, WriteHalf, WriteOld, Forbid, Copytruncate, Rename, Kill, Start,
+        Compress,
+    ]),
 ];

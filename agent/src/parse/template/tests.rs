@@ -195,6 +195,11 @@ fn an_empty_user_is_empty_wherever_it_stands() {
 #[test]
 fn a_raw_quote_in_a_text_does_not_break_the_record() {
     check("%h %u %>s", "a b\"c 200", r#"{"host":"a","authuser":"b\"c","response":"200"}"#);
+    check(
+        r#"%h %u "%m" %>s"#,
+        "a b\"c \"GET\" 200",
+        r#"{"host":"a","authuser":"b\"c","method":"GET","response":"200"}"#,
+    );
 }
 
 #[test]

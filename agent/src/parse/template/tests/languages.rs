@@ -63,6 +63,28 @@ fn the_default_error_log_leaves_out_what_it_does_not_have() {
 }
 
 #[test]
+fn an_error_log_may_begin_without_its_first_field() {
+    check_both(
+        Template::of_error_log,
+        "[%F] [%l] %M",
+        "[error] a",
+        json!({ "sourceFile": null, "severity": "error", "message": "a" }),
+        json!({ "sourceFile": null, "severity": "error", "message": "a" }),
+    );
+}
+
+#[test]
+fn what_a_layout_pads_is_trimmed() {
+    check_both(
+        Template::of_log4j,
+        "[%-7p] [%8t] %m%n",
+        "[INFO   ] [    main] hi",
+        json!({ "level": "INFO", "thread": "main", "message": "hi", "stackTrace": null }),
+        json!({ "level": "INFO", "thread": "main", "message": "hi", "stackTrace": null }),
+    );
+}
+
+#[test]
 fn an_error_log_has_the_fields_of_its_format() {
     check_both(
         Template::of_error_log,

@@ -73,15 +73,12 @@ impl Files {
         read.unwrap_or(Ok(Read::End))
     }
 
-    /// Whether a file begins as it did, where the bytes before the position alone do not prove that: nothing of it is
-    /// believed that was written after a truncation nobody has looked at.
+    /// Whether a file begins as it did. The bytes before the position alone prove little where lines end alike: nothing of it
+    /// is believed that was written after a truncation nobody has looked at.
     fn holds_head(&self, id: FileId) -> io::Result<bool> {
-        let is_within_head =
-            |tailed: &&Tailed| tailed.position().offset.to_raw() < u64::from(tailed.identity.head.len);
-        match self.table.get(id).filter(is_within_head) {
-            Some(tailed) => evidence::still_holds(&tailed.file, tailed.identity.head, &tailed.position()),
-            None => Ok(true),
-        }
+        let Some(tailed) = self.table.get(id) else { return Ok(true) };
+        let head = tailed.identity.head;
+        Ok(evidence::read_head(&tailed.file, head.len.into())? == head)
     }
 
     /// When the last record of a file will count as whole though no other has begun behind it; none if the file is

@@ -4,6 +4,7 @@ use super::super::InitialPosition;
 use super::simulated::Simulated;
 use super::stage::Stage;
 use crate::metrics::Metric;
+use crate::position::Tail;
 
 /// `count` lines of 20 bytes, each with its number from `first` on.
 fn lines(first: u32, count: u32) -> String {
@@ -358,6 +359,30 @@ fn an_earlier_copy_is_told_by_what_was_read_of_a_later_one() {
 #[test]
 fn an_earlier_copy_that_cannot_be_told_is_read_again_and_counted() {
     check_earlier_copy(10_000, 200, 1);
+}
+
+/// What is read after a truncation that nobody has looked at is not taken for the rest of what was there, though its lines
+/// end where others did, and like them.
+#[test]
+fn lines_that_end_alike_do_not_hide_a_truncation() {
+    let lines = |first: usize, count: usize| -> Vec<String> {
+        (first..first + count)
+            .map(|number| format!("{number:05} {}\n", "-".repeat(2 * Tail::BYTES)))
+            .collect()
+    };
+    let mut stage = Stage::simulated("log", Simulated::new());
+    stage.append("log", &lines(0, 40).concat());
+    stage.read_all();
+    stage.append("log", &lines(40, 10).concat());
+    stage.copy("log", "log.1");
+    stage.rewrite("log", &lines(50, 60).concat());
+    stage.look_where_told(usize::MAX);
+    while stage.read(usize::MAX) {}
+    stage.outwait();
+    let mut came = stage.texts();
+    came.sort_unstable();
+    assert_eq!(came, lines(0, 110));
+    assert_eq!(stage.counted(Metric::BytesLost), 0);
 }
 
 /// Of a log that holds 100 lines, so many are seen. Then it is copied and emptied twice before anybody looks again.

@@ -32,6 +32,8 @@ pub(super) struct File {
     pub(super) was_linked: bool,
     /// Whether it was written to after its name was taken from it: its time does not say that the next one is newer.
     pub(super) is_overlapping: bool,
+    /// Whether it was cut in its middle when it was last shortened.
+    pub(super) is_cut: bool,
 }
 
 /// Whether a file was emptied or cut since the last checkpoint.

@@ -15,6 +15,10 @@ pub(super) enum Action {
         lines: u8,
         padding: u16,
     },
+    /// Whole lines to the live file that end alike, as those of one client do: the end of one proves no position.
+    WriteAlike {
+        lines: u8,
+    },
     /// A line to the live file that is longer than a block.
     WriteLong,
     /// Whole lines to the file that was rotated last, as by a writer that still has it open.
@@ -143,6 +147,7 @@ fn action() -> impl Strategy<Value = Action> {
     let lines = 1u8..5;
     let writing = prop_oneof![
         300 => (lines.clone(), padding.clone()).prop_map(|(lines, padding)| Action::Write { lines, padding }),
+        50 => lines.clone().prop_map(|lines| Action::WriteAlike { lines }),
         1 => Just(Action::WriteLong),
         100 => Just(Action::WriteOld),
         100 => Just(Action::WriteHalf),

@@ -14,7 +14,7 @@ use super::super::simulated::{Refusal, Simulated};
 use super::super::stage::{GRACE, Stage};
 use super::file::{Altered, File, FileNumber, Piece};
 use super::history::Reach;
-use super::lines::{Lines, Part};
+use super::lines::{Lines, Padding, Part};
 use crate::source::discover::Scope;
 
 /// The live file.
@@ -159,6 +159,7 @@ impl Host {
             is_late: false,
             was_linked: false,
             is_overlapping: false,
+            is_cut: false,
         });
         self.names.insert(name.to_owned(), self.files.len() - 1);
         self.files.len() - 1
@@ -189,6 +190,17 @@ impl Host {
 
     /// Appends whole lines; a line begun before is ended first.
     pub(super) fn write(&mut self, name: &str, lines: u8, padding: u32) {
+        self.write_lines(name, lines, Padding::Own(padding));
+    }
+
+    /// Appends lines that end alike to the live file. Where that was cut behind its head, nothing else would prove a
+    /// position in it.
+    pub(super) fn write_alike(&mut self, lines: u8) {
+        let is_cut = self.live().is_some_and(|live| self.files[live].is_cut);
+        self.write_lines(LIVE, lines, if is_cut { Padding::Own(0) } else { Padding::Alike });
+    }
+
+    fn write_lines(&mut self, name: &str, lines: u8, padding: Padding) {
         self.end_half(name);
         for _ in 0..lines {
             let line = self.lines.begin(padding);
@@ -309,6 +321,7 @@ impl Host {
         self.stage.truncate(LIVE, len as u64);
         self.touch(live);
         self.files[live].pieces.truncate(pieces);
+        self.files[live].is_cut = pieces > 0;
         self.files[live].altered = Altered::Unseen;
     }
 

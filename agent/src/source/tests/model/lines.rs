@@ -3,6 +3,7 @@
 //! Knows nothing of which file holds which of them.
 
 use super::file::Piece;
+use crate::position::Tail;
 
 /// What came of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,10 +17,19 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Lines(Vec<Line>);
 
+/// What stands behind the number of a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Padding {
+    /// The number all along, in so many bytes, so that the proof of a position is its own.
+    Own(u32),
+    /// Nothing that tells a line from another.
+    Alike,
+}
+
 /// A line that was written.
 #[derive(Clone, Copy, Debug)]
 struct Line {
-    padding: u32,
+    padding: Padding,
     /// Whether it was written in halves.
     halved: bool,
     /// Whether both halves are written.
@@ -29,17 +39,17 @@ struct Line {
 }
 
 impl Lines {
-    /// A new line, with this much behind its number.
-    pub(super) fn begin(&mut self, padding: u32) -> u32 {
+    /// A new line, with this behind its number.
+    pub(super) fn begin(&mut self, padding: Padding) -> u32 {
         self.add(padding, false)
     }
 
     /// A new line of which the first half is written.
     pub(super) fn begin_half(&mut self) -> u32 {
-        self.add(0, true)
+        self.add(Padding::Own(0), true)
     }
 
-    fn add(&mut self, padding: u32, halved: bool) -> u32 {
+    fn add(&mut self, padding: Padding, halved: bool) -> u32 {
         self.0.push(Line { padding, halved, ended: false, torn: false });
         u32::try_from(self.0.len() - 1).unwrap()
     }
@@ -77,8 +87,10 @@ impl Lines {
             Part::First => id + "first",
             Part::Second => id + "second\n",
             Part::Whole if line.halved => format!("{id}first{id}second\n"),
-            // The number all along, so that the proof of a position is its own.
-            Part::Whole => id.repeat(1 + line.padding as usize / id.len()) + "\n",
+            Part::Whole => match line.padding {
+                Padding::Own(bytes) => id.repeat(1 + bytes as usize / id.len()) + "\n",
+                Padding::Alike => id + &".".repeat(5 * Tail::BYTES) + "\n",
+            },
         }
     }
 

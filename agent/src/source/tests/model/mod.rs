@@ -76,6 +76,7 @@ impl Model {
         match action {
             Action::Create if !is_live => self.host.create(),
             Action::Write { lines, padding } => self.host.write(LIVE, lines, padding.into()),
+            Action::WriteAlike { lines } => self.host.write_alike(lines),
             Action::WriteLong => self.host.write(LIVE, 1, LONG),
             Action::WriteOld if self.host.at(OLD).is_some_and(|old| !self.host.files[old].is_copy) => {
                 self.host.write(OLD, 1, 0);
@@ -327,7 +328,7 @@ fn no_history_loses_repeats_or_invents_a_line() {
 const PLAYERS: u8 = 2;
 
 /// How many kinds of action there are.
-const ACTIONS: usize = 36;
+const ACTIONS: usize = 37;
 
 /// How many rows of the identity table a source comes upon: the same inode untouched or changed in three ways, the same
 /// number on another device, which is the same file or none that is known, and another inode in four ways.

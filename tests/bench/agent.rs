@@ -16,11 +16,11 @@ use crate::endpoint::Endpoint;
 use crate::records::Form;
 
 /// How long an agent may take to stop: its own deadline is 10 s.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// How often a child is asked whether it is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// An agent that delivers nothing for so long will not do so later.
-const STANDSTILL: Duration = Duration::from_secs(60);
+const STANDSTILL: Duration = Duration::from_secs(180);
 
 /// A running agent. It is killed when this is dropped.
 pub(crate) struct Agent {

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long most states may take. Generous, since the machine may be busy; nothing is concluded from being faster.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(180);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);

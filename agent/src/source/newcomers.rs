@@ -40,9 +40,7 @@ impl Files {
             return Some(id);
         }
         let mut origin = self.origin(&opened, now);
-        if let Ok(Origin::Copied(original, position)) = origin
-            && !self.is_moved(original, &position)
-        {
+        if let Ok(Origin::Copied(original, _)) = origin {
             // Another copy may hold more of it: what was emptied comes before what is new.
             self.replace(original, met, now);
             if let Some(id) = self.meet(path, &opened.stat, met, now) {
@@ -100,7 +98,7 @@ impl Files {
         search::origin(opened, &self.table, &self.recent, &self.withheld)
     }
 
-    /// Goes on in a copy whose original does not hold what was read any more, or was moved here.
+    /// Goes on in a copy whose original does not hold what was read any more, and begins that anew.
     fn take_over(
         &mut self,
         path: &Path,
@@ -115,21 +113,9 @@ impl Files {
         let Some(tailed) = self.table.get(original) else { return Beginning::default() };
         let beginning = Beginning { position, mark: Some(tailed.mark), footer: tailed.footer };
         self.tell_cut(path, tailed.size, copy.stat.size);
-        if self.is_moved(original, &position) {
-            self.table.forget(original);
-        } else {
-            self.metrics.add(Metric::FilesTruncated, 1);
-            met.add(self.begin_anew(original, now));
-        }
+        self.metrics.add(Metric::FilesTruncated, 1);
+        met.add(self.begin_anew(original, now));
         beginning
-    }
-
-    /// Whether a file that was copied still holds what was read of it: then it was moved, and holds nothing that its copy
-    /// does not; else it was begun again.
-    fn is_moved(&self, original: FileId, position: &Position) -> bool {
-        self.table.get(original).is_some_and(|tailed| {
-            evidence::still_holds(&tailed.file, tailed.identity.head, position).unwrap_or(false)
-        })
     }
 
     /// Where a file begins of which nothing that is known tells where it is from.

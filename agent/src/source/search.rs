@@ -277,15 +277,23 @@ pub(super) fn origin(
     let alike = table.index().beginning(beginning).into_iter();
     for (id, tailed) in alike.filter_map(|id| Some((id, table.get(id).filter(is_other)?))) {
         match origin_in(opened, id, tailed, recent)? {
-            found @ (Origin::Beside(..) | Origin::Remembered(..)) => return Ok(found),
+            found @ Origin::Beside(..) => return Ok(found),
+            found @ Origin::Remembered(end, ..) if end.offset.to_raw() == opened.stat.size => {
+                return Ok(found);
+            }
             // What was moved here was itself copied before, perhaps: the longest of them is what all of it is from.
-            found @ Origin::Copied(..) if longest <= Some(tailed.size) => {
+            found @ (Origin::Copied(..) | Origin::Remembered(..)) if longest <= Some(tailed.size) => {
                 (origin, longest) = (found, Some(tailed.size));
             }
-            found @ Origin::Forked if !matches!(origin, Origin::Copied(..)) => origin = found,
+            found @ Origin::Forked if longest.is_none() => origin = found,
             found @ Origin::Hidden if matches!(origin, Origin::None | Origin::Unclear) => origin = found,
             found @ Origin::Unclear if matches!(origin, Origin::None) => origin = found,
-            Origin::Copied(..) | Origin::Forked | Origin::Unclear | Origin::Hidden | Origin::None => {}
+            Origin::Copied(..)
+            | Origin::Remembered(..)
+            | Origin::Forked
+            | Origin::Unclear
+            | Origin::Hidden
+            | Origin::None => {}
         }
     }
     // What was read on in a copy tells no more how far it was read.
@@ -330,18 +338,15 @@ fn origin_in(opened: &Opened, id: FileId, tailed: &Tailed, recent: &Recent) -> i
     else {
         return Ok(Origin::Hidden);
     };
-    let is_removed = stat.links == 0;
-    let is_moved =
-        is_removed && is_whole && evidence::end_within(&tailed.file, stat.size, &*opened.file)?.is_some();
-    if is_moved {
-        return Ok(Origin::Copied(id, position));
+    // One that was moved to another file system may still be written to, by who has it open: it is read to its end itself.
+    if is_whole && let Some(end) = evidence::end_within(&*opened.file, opened.stat.size, &tailed.file)? {
+        return Ok(Origin::Beside(id, end));
     }
-    let end = evidence::end_within(&*opened.file, opened.stat.size, &tailed.file)?;
-    if is_whole && let Some(end) = end {
-        // More was written to a removed file after it was copied: it is read to its end, and its copy from where that ends,
-        // which is not the place of what follows in the original.
-        let removed = || Origin::Remembered(end, None, tailed.footer);
-        return Ok(if is_removed { removed() } else { Origin::Beside(id, end) });
+    if is_whole
+        && stat.links == 0
+        && let Some(end) = evidence::end_within(&tailed.file, stat.size, &*opened.file)?
+    {
+        return Ok(Origin::Remembered(end, None, tailed.footer));
     }
     if !is_whole && let Some(end) = end_before(opened, head, position, |end| recent.tail(id, end))? {
         return Ok(Origin::Remembered(end, None, tailed.footer));

@@ -97,12 +97,17 @@ impl<'a> Run<'a> {
         self.rotator.go_on()?;
         for rotation in 1..=u64::from(rotations) {
             self.rotate().await?;
-            if self.way.destroys == Destroys::Removed {
+            let counter = match self.way.destroys {
                 // What is removed before the agent has looked once is the tool's doing.
-                let is_seen =
-                    |metrics: &Metrics| Ok(metrics.sum("kinetail_files_rotated_total")? >= rotation);
-                self.scene.host.until("the agent has seen the rotation", wait::LONG, is_seen).await?;
-            }
+                Destroys::Removed => "kinetail_files_rotated_total",
+                // Two truncations between two looks of the agent are one to it.
+                Destroys::Nothing | Destroys::Lines if self.way.truncates() => {
+                    "kinetail_files_truncated_total"
+                }
+                Destroys::Nothing | Destroys::Lines => continue,
+            };
+            let is_seen = |metrics: &Metrics| Ok(metrics.sum(counter)? >= rotation);
+            self.scene.host.until("the agent has seen the rotation", wait::LONG, is_seen).await?;
         }
         self.serve_out().await?;
         let must = match self.way.destroys {

@@ -12,6 +12,12 @@ use std::time::{Duration, SystemTime};
 
 use super::super::{Bell, Disk, System, Watch};
 
+/// A file that was opened for writing, whatever becomes of its name.
+pub(super) trait Writer {
+    /// Adds to its end.
+    fn append(&self, bytes: &[u8], time: i64) -> io::Result<()>;
+}
+
 /// A file system that logs are written to and rotated on.
 pub(super) trait Ground {
     /// How the source sees it.
@@ -22,6 +28,9 @@ pub(super) trait Ground {
 
     /// Adds to the end of a file, and makes it if it is not there.
     fn append(&self, path: &Path, bytes: &[u8], time: i64) -> io::Result<()>;
+
+    /// Opens a file that is there, to write to its end.
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn Writer>>;
 
     /// Cuts a file, or makes it longer with NUL bytes.
     fn set_len(&self, path: &Path, len: u64, time: i64) -> io::Result<()>;
@@ -58,6 +67,10 @@ impl Ground for System {
         stamp(&file, time)
     }
 
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn Writer>> {
+        Ok(Box::new(OpenOptions::new().append(true).open(path)?))
+    }
+
     fn set_len(&self, path: &Path, len: u64, time: i64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(path)?;
         file.set_len(len)?;
@@ -88,6 +101,14 @@ impl Ground for System {
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
         fs::create_dir(path)
+    }
+}
+
+impl Writer for File {
+    fn append(&self, bytes: &[u8], time: i64) -> io::Result<()> {
+        let mut file = self;
+        file.write_all(bytes)?;
+        stamp(file, time)
     }
 }
 

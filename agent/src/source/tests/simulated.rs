@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use nix::errno::Errno;
 
 use super::super::{Bell, Content, Disk, Kind, Stat, Watch};
-use super::ground::Ground;
+use super::ground::{Ground, Writer};
 use crate::position::Offset;
 
 /// What a hole is rounded to.
@@ -381,6 +381,15 @@ impl Content for Handle {
     }
 }
 
+impl Writer for Handle {
+    fn append(&self, bytes: &[u8], time: i64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.bytes_mut(self.place)?.extend_from_slice(bytes);
+        state.inode_mut(self.place).modified = time;
+        Ok(())
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut state = self.disk.state();
@@ -400,6 +409,13 @@ impl Ground for Simulated {
 
     fn append(&self, path: &Path, bytes: &[u8], time: i64) -> io::Result<()> {
         self.state().write(path, time, &mut |held| held.extend_from_slice(bytes))
+    }
+
+    fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn Writer>> {
+        let mut state = self.state();
+        let place = state.find(path, Last::Followed)?;
+        state.inode_mut(place).handles += 1;
+        Ok(Box::new(Handle { disk: self.clone(), place }))
     }
 
     fn set_len(&self, path: &Path, len: u64, time: i64) -> io::Result<()> {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::super::{
     Bell, Change, InitialPosition, LOOKS_APART, Pattern, Resume, Scope, Settings, Share, Source, Stat, System,
 };
-use super::ground::Ground;
+use super::ground::{Ground, Writer};
 use super::simulated::Simulated;
 use crate::layout::Layout;
 use crate::metrics::{Metric, Metrics};
@@ -145,6 +145,17 @@ impl Stage {
         let time = self.tick();
         self.note_grown(name);
         self.ground.append(&self.path(name), bytes, time).unwrap();
+    }
+
+    /// Opens a file as a process does that writes to it.
+    pub(super) fn open_to_write(&self, name: &str) -> Box<dyn Writer> {
+        self.ground.open_to_write(&self.path(name)).unwrap()
+    }
+
+    /// Writes to a file that a process has open under no name, so that nothing is heard of it.
+    pub(super) fn append_to(&mut self, writer: &dyn Writer, text: &str) {
+        let time = self.tick();
+        writer.append(text.as_bytes(), time).unwrap();
     }
 
     /// Makes a file with this time of modification, as a compressor does.

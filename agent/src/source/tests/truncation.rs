@@ -120,6 +120,18 @@ fn a_file_moved_to_another_file_system_is_read_on_there() {
 }
 
 #[test]
+fn a_file_moved_to_another_file_system_is_read_on_where_its_writer_has_it_open() {
+    let act = |stage: &mut Stage| {
+        let writer = stage.open_to_write("log");
+        stage.copy("log", "log.1");
+        stage.remove("log");
+        stage.look();
+        stage.append_to(&*writer, &lines(100, 10));
+    };
+    check("log*", 60, act, 60, 0);
+}
+
+#[test]
 fn what_was_written_after_the_copy_and_before_the_removal_is_read() {
     let act = |stage: &mut Stage| {
         stage.copy("log", "log.1");

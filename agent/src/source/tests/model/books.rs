@@ -196,11 +196,14 @@ impl Books {
 
     /// Files were compressed, perhaps just now.
     pub(super) fn compressed(&mut self, host: &Host) {
-        // It has an inode of its own: nothing but what a checkpoint knows to be in the file tells that it is its archive.
-        // Where none does and its time is late, it is taken for one of the file that was begun before that.
+        // It has an inode of its own: nothing but what a checkpoint knows to be in the file tells that it is its archive, and
+        // of a short file that of a copy may be it as well. Where nothing does and its time is late, it is taken for one of
+        // the file that was begun before that.
+        let has_copy = host.archived().into_iter().any(|file| host.files[file].is_copy);
         for file in host.archived() {
             let it = &host.files[file];
-            if it.saved.is_none_or(|size| size == 0) {
+            let is_short = has_copy && host.size(file) < Head::BYTES;
+            if is_short || it.saved.is_none_or(|size| size == 0) {
                 self.copied.extend(host.lines_of(file));
             }
             if it.saved.is_none() && it.is_overlapping {
@@ -260,8 +263,9 @@ impl Books {
             // What could not be read at a start is known to that run alone.
             file.is_late |= file.refusal.is_some();
         }
+        // By a second name it is of another log.
         let known: BTreeSet<FileNumber> =
-            host.beside().into_iter().filter(|file| host.files[*file].known).collect();
+            host.rotated().into_iter().filter(|file| host.files[*file].known).collect();
         for (number, file) in host.files.iter_mut().enumerate() {
             file.follows &= known.range(..number).next().is_some();
         }

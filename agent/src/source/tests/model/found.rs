@@ -154,4 +154,15 @@ pub(super) const FOUND: &[(&str, Reach, &[Action])] = &[
         WriteHalf, Copy, Look, Rename, Save, WriteHalf, WriteOld, Forbid, Copytruncate, Rename, Kill, Start,
         Compress,
     ]),
+    ("of a short log and its copy either archive is that of the log", Reach::Name, &[
+        Write { lines: 1, padding: 0 }, Outwait, Copy, Write { lines: 1, padding: 0 }, Rename, Save, Compress,
+        Hear { count: 2 }, Kill, Compress, Write { lines: 1, padding: 0 }, Write { lines: 1, padding: 0 },
+    ]),
+    ("what is known by a second name only is of no log", Reach::Name, &[
+        Write { lines: 1, padding: 0 }, Look, Link, Save, Kill, Delete, Start, WriteHalf, Look, Rename, Kill,
+        WriteHalf, Write { lines: 1, padding: 0 }, Rename,
+    ]),
+    ("a log that is moved to another file system, and whose writer still has it open", Reach::Tree, &[
+        Write { lines: 3, padding: 340 }, Hold, Look, Move, Look, WriteHeld,
+    ]),
 ];

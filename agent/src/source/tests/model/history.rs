@@ -23,6 +23,10 @@ pub(super) enum Action {
     WriteLong,
     /// Whole lines to the file that was rotated last, as by a writer that still has it open.
     WriteOld,
+    /// A writer opens the live file, and keeps it open whatever becomes of its name.
+    Hold,
+    /// A line by that writer, to a file without a name.
+    WriteHeld,
     /// Half a line, or the other half.
     WriteHalf,
     /// Every name moves one on, the last is lost, and there is no live file until the next write.
@@ -150,6 +154,7 @@ fn action() -> impl Strategy<Value = Action> {
         50 => lines.clone().prop_map(|lines| Action::WriteAlike { lines }),
         1 => Just(Action::WriteLong),
         100 => Just(Action::WriteOld),
+        100 => Just(Action::WriteHeld),
         100 => Just(Action::WriteHalf),
         50 => Just(Action::WriteLinked),
         25 => Just(Action::Create),
@@ -168,6 +173,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Compress),
         2 => Just(Action::Move),
         2 => Just(Action::Link),
+        3 => Just(Action::Hold),
         2 => lines.clone().prop_map(|lines| Action::Repoint { lines }),
         1 => Just(Action::Forbid),
         1 => Just(Action::Break),

@@ -2,14 +2,13 @@
 //!
 //! Does to the stage's files what happens, and keeps the picture of it; never looks at the files to learn something.
 
+mod rotating;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::Path;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use super::super::super::InitialPosition;
+use super::super::ground::Writer;
 use super::super::simulated::{Refusal, Simulated};
 use super::super::stage::{GRACE, Stage};
 use super::file::{Altered, File, FileNumber, Piece};
@@ -41,6 +40,8 @@ pub(super) struct Host {
     links: u32,
     /// The archives, each with the file that was compressed.
     archives: BTreeMap<String, FileNumber>,
+    /// A file that a writer keeps open.
+    held: Option<(FileNumber, Box<dyn Writer>)>,
     pub(super) lines: Lines,
 }
 
@@ -70,6 +71,7 @@ impl Host {
             linked: None,
             links: 0,
             archives: BTreeMap::new(),
+            held: None,
             lines: Lines::default(),
         }
     }
@@ -110,6 +112,13 @@ impl Host {
     /// The files that are found beside their last name.
     pub(super) fn beside(&self) -> BTreeSet<FileNumber> {
         let named = self.names.iter().filter(|(name, _)| !name.contains('/')).map(|(_, file)| *file);
+        let linked = self.linked.as_deref().and_then(|name| self.at(name));
+        named.chain(linked).chain(self.archives.values().copied()).collect()
+    }
+
+    /// Those of them whose names say which log they are of.
+    pub(super) fn rotated(&self) -> BTreeSet<FileNumber> {
+        let named = NAMES.iter().filter_map(|name| self.at(name));
         let linked = self.linked.as_deref().and_then(|name| self.at(name));
         named.chain(linked).chain(self.archives.values().copied()).collect()
     }
@@ -218,6 +227,32 @@ impl Host {
         true
     }
 
+    /// A writer opens the live file, and closes what it had open.
+    pub(super) fn hold(&mut self) {
+        self.held = self.live().map(|live| (live, self.stage.open_to_write(LIVE)));
+    }
+
+    /// A line by that writer, if its file has no name any more; one begun before is ended first.
+    pub(super) fn write_held(&mut self) -> bool {
+        let names = &self.names;
+        let is_nameless = |(file, _): &mut (FileNumber, _)| !names.values().any(|named| named == file);
+        let Some((file, writer)) = self.held.take_if(is_nameless) else { return false };
+        let half = self.half_of(file);
+        if let Some(line) = half {
+            self.lines.end(line);
+            self.files[file].pieces.pop();
+        }
+        let whole = self.lines.begin(Padding::Own(0));
+        let parts = half.map(|line| (line, Part::Second)).into_iter().chain([(whole, Part::Whole)]);
+        for (line, part) in parts {
+            self.stage.append_to(&*writer, &self.lines.text(line, part));
+            self.touch(file);
+            self.files[file].pieces.push(Piece::Line(line));
+        }
+        self.held = Some((file, writer));
+        true
+    }
+
     pub(super) fn write_half(&mut self, name: &str) {
         if !self.end_half(name) {
             let line = self.lines.begin_half();
@@ -232,127 +267,6 @@ impl Host {
     pub(super) fn write_linked(&mut self) -> bool {
         let Some(name) = self.linked.clone() else { return false };
         self.write(&name, 1, 0);
-        true
-    }
-
-    /// A file loses a name, so that half a line at its end may be taken as it is.
-    fn rotate(&mut self, name: &str) {
-        let Some(file) = self.at(name) else { return };
-        self.touch(file);
-        self.files[file].rotated = true;
-        if let Some(line) = self.half_of(file) {
-            self.lines.tear(line);
-        }
-    }
-
-    fn rename(&mut self, from: &str, to: &str) {
-        self.rotate(from);
-        self.rotate(to);
-        self.stage.rename(from, to);
-        let file = self.names.remove(from).unwrap();
-        self.names.insert(to.to_owned(), file);
-    }
-
-    pub(super) fn remove(&mut self, name: &str) {
-        self.rotate(name);
-        self.stage.remove(name);
-        self.names.remove(name);
-    }
-
-    /// Every name but the live one moves one on.
-    fn make_room(&mut self) {
-        let [.., last] = NAMES;
-        if self.archives.remove(&archive(last)).is_some() {
-            self.stage.remove(&archive(last));
-        }
-        for pair in NAMES.windows(2).rev() {
-            let &[from, to] = pair else { continue };
-            if from != LIVE && self.at(from).is_some() {
-                self.rename(from, to);
-            }
-            if let Some(file) = self.archives.remove(&archive(from)) {
-                self.stage.rename(&archive(from), &archive(to));
-                self.archives.insert(archive(to), file);
-            }
-        }
-    }
-
-    /// The live file becomes the first of the rotated ones.
-    pub(super) fn rename_live(&mut self) {
-        self.make_room();
-        let live = self.live().unwrap();
-        let rotated = NAMES.iter().skip(1).filter_map(|name| self.at(name)).collect::<Vec<_>>();
-        let is_followed = rotated.into_iter().any(|file| self.files[file].known || self.files[file].follows);
-        // Who could not open it does not look for it elsewhere.
-        self.files[live].follows = is_followed && self.files[live].refusal.is_none();
-        self.rename(LIVE, OLD);
-    }
-
-    /// The first of the rotated files becomes a copy of the live one; gives it.
-    pub(super) fn copy_live(&mut self) -> FileNumber {
-        self.make_room();
-        self.copy(OLD)
-    }
-
-    /// The live file is copied to another device, and deleted; gives the copy.
-    pub(super) fn move_live(&mut self) -> FileNumber {
-        if self.at(FAR).is_some() {
-            self.remove(FAR);
-        }
-        let copy = self.copy(FAR);
-        self.remove(LIVE);
-        copy
-    }
-
-    fn copy(&mut self, to: &str) -> FileNumber {
-        self.stage.copy(LIVE, to);
-        let live = self.live().unwrap();
-        let pieces = self.files[live].pieces.clone();
-        let copy = self.new_file(to, pieces);
-        self.files[copy].is_copy = true;
-        // It may be read on as what was rotated.
-        self.rotate(to);
-        copy
-    }
-
-    /// The live file keeps its first `len` bytes, which are so many pieces.
-    pub(super) fn truncate(&mut self, pieces: usize, len: usize) {
-        let live = self.live().unwrap();
-        self.stage.truncate(LIVE, len as u64);
-        self.touch(live);
-        self.files[live].pieces.truncate(pieces);
-        self.files[live].is_cut = pieces > 0;
-        self.files[live].altered = Altered::Unseen;
-    }
-
-    /// Makes the emptied live file as long as it was before, with NUL bytes.
-    pub(super) fn leave_hole(&mut self, len: usize) {
-        if len > 0 {
-            self.stage.truncate(LIVE, len as u64);
-            let live = self.live().unwrap();
-            self.files[live].pieces.push(Piece::Nuls(len));
-        }
-    }
-
-    /// The oldest rotated file becomes a compressed one; says whether there was one.
-    pub(super) fn compress(&mut self) -> bool {
-        let oldest = NAMES.into_iter().rev().find(|name| *name != LIVE && self.at(name).is_some());
-        let Some(name) = oldest else { return false };
-        let file = self.at(name).unwrap();
-        // A compressor leaves alone what has a second name, and what it cannot read. What the source knows by a name that is
-        // gone is no archive by its name.
-        if self.files[file].was_linked || self.files[file].refusal.is_some() {
-            return false;
-        }
-        if self.archives.remove(&archive(name)).is_some() {
-            self.stage.remove(&archive(name));
-        }
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(self.text_of(file).as_bytes()).unwrap();
-        let modified = self.stage.stat(name).modified;
-        self.stage.write_as_of(&archive(name), &encoder.finish().unwrap(), modified);
-        self.remove(name);
-        self.archives.insert(archive(name), file);
         true
     }
 
@@ -401,9 +315,4 @@ impl Host {
             self.files.iter_mut().for_each(|file| file.inode.0 += Simulated::RENUMBERED);
         }
     }
-}
-
-/// The name of what is compressed.
-fn archive(name: &str) -> String {
-    format!("{name}.gz")
 }

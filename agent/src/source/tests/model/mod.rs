@@ -81,6 +81,8 @@ impl Model {
             Action::WriteOld if self.host.at(OLD).is_some_and(|old| !self.host.files[old].is_copy) => {
                 self.host.write(OLD, 1, 0);
             }
+            Action::Hold if is_live => self.host.hold(),
+            Action::WriteHeld => return self.host.write_held(),
             Action::WriteHalf => self.host.write_half(LIVE),
             Action::Rename if is_live => self.host.rename_live(),
             Action::Copytruncate if is_live => {
@@ -163,6 +165,7 @@ impl Model {
             }
             Action::Create
             | Action::WriteOld
+            | Action::Hold
             | Action::Rename
             | Action::Copytruncate
             | Action::Copy
@@ -328,7 +331,7 @@ fn no_history_loses_repeats_or_invents_a_line() {
 const PLAYERS: u8 = 2;
 
 /// How many kinds of action there are.
-const ACTIONS: usize = 37;
+const ACTIONS: usize = 39;
 
 /// How many rows of the identity table a source comes upon: the same inode untouched or changed in three ways, the same
 /// number on another device, which is the same file or none that is known, and another inode in four ways.

@@ -255,6 +255,8 @@ impl Files {
             }
             (tailed.size, tailed.modified, tailed.suspect) = (size, modified, false);
         });
+        // A later run that misses it tells by that what is lost, and which archive may be its.
+        self.table.tell(id);
         self.grow_head(id);
         Ok(true)
     }

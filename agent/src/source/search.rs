@@ -54,13 +54,15 @@ pub(super) fn find(
     tried: &[Tried],
 ) -> Outcome {
     let mut altered = None;
-    let mut copy = None;
+    let mut copy: Option<(PathBuf, Opened)> = None;
     let mut unreadable = None;
     let mut unfinished = None;
     // Its last path first: most files have not moved.
     let others = once_with(|| sights.of(known)).flatten();
     for path in once(known.path.clone()).chain(others) {
-        if copy.is_some() && is_compressed(path.as_os_str()) {
+        // One that was made earlier holds less.
+        let is_whole = copy.as_ref().is_some_and(|(_, copy)| copy.stat.size >= known.size);
+        if is_whole && is_compressed(path.as_os_str()) {
             break;
         }
         let opened = match open(disk, &path, reach, known.identity.head, tried) {
@@ -87,12 +89,14 @@ pub(super) fn find(
         match judge(&evidence) {
             Verdict::Same => return Outcome::Same(path, Box::new(opened)),
             Verdict::Changed(change) => altered = Some((change, path, opened)),
-            Verdict::Copy => copy = copy.or(Some((path, opened))),
+            Verdict::Copy if copy.as_ref().is_none_or(|(_, copy)| copy.stat.size < opened.stat.size) => {
+                copy = Some((path, opened));
+            }
             // Of a file that is too short to be proved, the archive that its name and time lead to is it.
             Verdict::Unclear | Verdict::Unrelated if is_archive_of(&path, &opened, known, &evidence) => {
                 copy = copy.or(Some((path, opened)));
             }
-            Verdict::CopyBeside | Verdict::Unclear | Verdict::Unrelated => {}
+            Verdict::Copy | Verdict::CopyBeside | Verdict::Unclear | Verdict::Unrelated => {}
         }
     }
     match (copy, unfinished, altered, unreadable) {

@@ -255,3 +255,16 @@ fn a_copy_waits_for_its_original_that_cannot_be_read() {
         assert_eq!(stage.counted(Metric::FilesReread), 0, "{refusal:?}");
     }
 }
+
+#[test]
+fn what_was_seen_and_not_read_is_counted_where_it_is_gone_after_a_restart() {
+    let mut stage = Stage::new("log", InitialPosition::Start, &[("log", &"line\n".repeat(100))]);
+    stage.look();
+    stage.append("log", &"line\n".repeat(10));
+    stage.look();
+    let known = stage.known();
+    stage.remove("log");
+    stage.restart(known);
+    stage.outwait();
+    assert_eq!(stage.counted(Metric::BytesLost), 550);
+}

@@ -120,6 +120,10 @@ impl Books {
         self.mistaken.extend(&self.kept);
         let live = &host.files[original];
         let is_known = live.known && live.altered != Altered::Unseen && live.refusal.is_none();
+        // Of two that are met together, the first by its name is taken for the original.
+        if !is_known && host.first_name(copy) < host.first_name(original) {
+            self.doubtful.insert(original);
+        }
         // One head of NUL bytes is like another.
         if !is_known || is_hole(live) || host.size(copy) < Head::BYTES {
             self.ambiguous.extend(host.lines_of(copy).chain(host.half_of(copy)));

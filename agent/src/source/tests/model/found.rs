@@ -162,6 +162,13 @@ pub(super) const FOUND: &[(&str, Reach, &[Action])] = &[
         Write { lines: 1, padding: 0 }, Look, Link, Save, Kill, Delete, Start, WriteHalf, Look, Rename, Kill,
         WriteHalf, Write { lines: 1, padding: 0 }, Rename,
     ]),
+    ("an archive of a copy that was made earlier, beside that of the log", Reach::Name, &[
+        Write { lines: 2, padding: 510 }, Copy, Look, Compress, Rename, Write { lines: 1, padding: 0 }, WriteOld,
+        Look, Compress, Stop,
+    ]),
+    ("a log that is met together with its copy, of which the name comes first", Reach::Tree, &[
+        Write { lines: 2, padding: 510 }, Link, Hold, Move, Look, Link, WriteHeld,
+    ]),
     ("a log that is moved to another file system, and whose writer still has it open", Reach::Tree, &[
         Write { lines: 3, padding: 340 }, Hold, Look, Move, Look, WriteHeld,
     ]),

@@ -128,6 +128,11 @@ impl Host {
         self.names.values().chain(self.archives.values()).copied().collect()
     }
 
+    /// The name by which a file is met first, if it has any.
+    pub(super) fn first_name(&self, file: FileNumber) -> Option<&str> {
+        self.names.iter().find(|(_, named)| **named == file).map(|(name, _)| name.as_str())
+    }
+
     /// The files that are compressed.
     pub(super) fn archived(&self) -> BTreeSet<FileNumber> {
         self.archives.values().copied().collect()

@@ -207,7 +207,7 @@ impl Books {
         for file in host.archived() {
             let it = &host.files[file];
             let is_short = has_copy && host.size(file) < Head::BYTES;
-            if is_short || it.saved.is_none_or(|size| size == 0) {
+            if is_short || it.saved.is_none_or(|head| head.len == 0) {
                 self.copied.extend(host.lines_of(file));
             }
             if it.saved.is_none() && it.is_overlapping {
@@ -259,7 +259,9 @@ impl Books {
         let beside = host.beside();
         for (number, file) in host.files.iter_mut().enumerate() {
             file.known &= beside.contains(&number)
-                && file.saved.is_some_and(|size| size > 0 || !(was_rebooted || archived.contains(&number)))
+                && file
+                    .saved
+                    .is_some_and(|head| head.len > 0 || !(was_rebooted || archived.contains(&number)))
                 && file.altered == Altered::No
                 && file.refusal.is_none();
             file.altered = Altered::No;

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::super::simulated::Refusal;
+use crate::position::Head;
 
 /// A file, by its number in the model.
 pub(super) type FileNumber = usize;
@@ -20,8 +21,8 @@ pub(super) struct File {
     pub(super) known: bool,
     /// Whether it was rotated beside one that the source knows, or that was itself.
     pub(super) follows: bool,
-    /// How large it is as the checkpoint knows it, if that does.
-    pub(super) saved: Option<u64>,
+    /// How it begins as the checkpoint knows it, if that does.
+    pub(super) saved: Option<Head>,
     pub(super) altered: Altered,
     pub(super) refusal: Option<Refusal>,
     /// When it was last written to, or lost a name.

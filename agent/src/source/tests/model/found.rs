@@ -166,6 +166,10 @@ pub(super) const FOUND: &[(&str, Reach, &[Action])] = &[
         Write { lines: 2, padding: 510 }, Copy, Look, Compress, Rename, Write { lines: 1, padding: 0 }, WriteOld,
         Look, Compress, Stop,
     ]),
+    ("after a reboot nothing tells who a file is that could never be read", Reach::Name, &[
+        Write { lines: 1, padding: 0 }, Truncate, Look, Link, Break, Write { lines: 1, padding: 0 }, Delete, Look,
+        Save, Mend, Reboot,
+    ]),
     ("a log that is met together with its copy, of which the name comes first", Reach::Tree, &[
         Write { lines: 2, padding: 510 }, Link, Hold, Move, Look, Link, WriteHeld,
     ]),

@@ -258,7 +258,8 @@ impl Model {
         self.books.save(&mut self.host);
         for file in &mut self.host.files {
             let is_it = |saved: &&Generation| (saved.identity.device, saved.identity.inode) == file.inode;
-            file.saved = self.saved.iter().rfind(is_it).filter(|_| file.known).map(|saved| saved.size);
+            file.saved =
+                self.saved.iter().rfind(is_it).filter(|_| file.known).map(|saved| saved.identity.head);
         }
     }
 

@@ -87,7 +87,22 @@ impl Records {
         }
     }
 
-    /// The same where nothing will ever follow `bytes`: the last line counts though it has no newline, and the last
+    /// Where the first line begins in `bytes`, which begin with one, that begins a record; none if no line that is whole does.
+    #[must_use]
+    pub fn first_begin(&self, bytes: &[u8]) -> Option<usize> {
+        let Records::BeginningWith { pattern, .. } = self else { return Some(0) };
+        let mut at = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let tested = line.first_chunk::<TESTED_BYTES>().map_or(line, <[u8; TESTED_BYTES]>::as_slice);
+            if line.ends_with(b"\n") && pattern.matches(tested) {
+                return Some(at);
+            }
+            at += line.len();
+        }
+        None
+    }
+
+    /// The same as [`Records::first_end`] where nothing will ever follow `bytes`: the last line counts though it has no newline, and the last
     /// record ends with them.
     #[must_use]
     pub fn first_end_of_all(&self, bytes: &[u8]) -> usize {
@@ -126,6 +141,21 @@ mod tests {
 
     fn beginning_with(pattern: &str) -> Records {
         Records::BeginningWith { pattern: Expression::at_start(pattern).unwrap(), idle: Duration::ZERO }
+    }
+
+    #[track_caller]
+    fn check_begin(text: &str, begin: Option<usize>) {
+        assert_eq!(beginning_with(r"\[").first_begin(text.as_bytes()), begin, "{text:?}");
+        assert_eq!(Records::EachLine.first_begin(text.as_bytes()), Some(0));
+    }
+
+    #[test]
+    fn the_first_line_that_begins_a_record_is_found() {
+        check_begin("[one\n", Some(0));
+        check_begin(" more\n[two\n[three\n", Some(6));
+        check_begin(" more\n and [more\n", None);
+        check_begin(" more\n[two", None);
+        check_begin("", None);
     }
 
     /// The end of the first record of `text`, where a record begins with a line that begins with `[`.

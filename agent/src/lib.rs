@@ -18,11 +18,12 @@
 //! 6. [`checkpoint`] moves each file's safe offset over the unbroken run of acked bytes and puts it on disk.
 //!
 //! [`position`] says where a byte came from, [`loss`] every way a line may be left behind, [`quarantine`] keeps lines that
-//! may be sent after all, [`budget`] how many bytes may be held, [`layout`] how a flow's files fall into records, by the
-//! [`expression`]s of its configuration. The steps in the middle are pure: no clock, disk, network or log. [`pipeline`] joins
-//! the steps and is the only place that starts threads and tasks; at its first start [`takeover`] gives it the Java agent's
-//! positions in place of a checkpoint. [`config`] makes what the steps accept out of `agent.json`; [`metrics`] counts,
-//! [`calls`] sums up the calls, [`report`] tells, and on the socket of [`control`] an operator asks.
+//! may be sent after all, [`spool`] what `kinetail pipe` takes in until a flow has read it, [`budget`] how many bytes may be
+//! held, [`layout`] how a flow's files fall into records, by the [`expression`]s of its configuration. The steps in the
+//! middle are pure: no clock, disk, network or log. [`pipeline`] joins the steps and is the only place that starts threads
+//! and tasks; at its first start [`takeover`] gives it the Java agent's positions in place of a checkpoint. [`config`] makes
+//! what the steps accept out of `agent.json`; [`metrics`] counts, [`calls`] sums up the calls, [`report`] tells, and on the
+//! socket of [`control`] an operator asks.
 //!
 //! # One line's way
 //!
@@ -60,4 +61,5 @@ pub mod send;
 pub mod shutdown;
 pub mod source;
 pub mod split;
+pub mod spool;
 pub mod takeover;

@@ -17,7 +17,7 @@ use tracing_subscriber::{Layer, fmt};
 const FILE: &str = "aws-kinesis-agent.log";
 
 /// Where the file is unless systemd says otherwise: the Java agent's directory.
-const DIRECTORY: &str = "/var/log/aws-kinesis-agent";
+pub const DIRECTORY: &str = "/var/log/aws-kinesis-agent";
 
 /// A file that has grown to this is rotated.
 const FILE_BYTES: u64 = 10 * 1024 * 1024;
@@ -25,8 +25,7 @@ const FILE_BYTES: u64 = 10 * 1024 * 1024;
 /// How many rotated files are kept.
 const KEPT: usize = 5;
 
-/// Begins to log. The file is in `directory` (systemd's `$LOGS_DIRECTORY`), or in the Java agent's directory if that
-/// is there. `filter` is what `$KINETAIL_LOG` says: a level, or levels by module.
+/// Begins to log; to a file only if there is a directory for it. `filter` is what `$KINETAIL_LOG` says: a level, or levels by module.
 pub fn start(directory: Option<PathBuf>, filter: Option<&str>) {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
@@ -39,8 +38,7 @@ pub fn start(directory: Option<PathBuf>, filter: Option<&str>) {
     } else {
         stderr.boxed()
     };
-    let directory = directory.unwrap_or_else(|| PathBuf::from(DIRECTORY));
-    let file = RotatedFile::open(directory.join(FILE), FILE_BYTES).ok();
+    let file = directory.and_then(|directory| RotatedFile::open(directory.join(FILE), FILE_BYTES).ok());
     let file = file.map(|file| fmt::layer().with_writer(file).with_target(false).with_ansi(false));
     // A second start, as in tests, keeps the first.
     tracing_subscriber::registry().with(filter).with(stderr).with(file).try_init().ok();

@@ -142,7 +142,7 @@ impl Host {
         command.output().context("failed to run kinetail")
     }
 
-    fn configure(&self) -> Result<()> {
+    pub(crate) fn configure(&self) -> Result<()> {
         let text = serde_json::to_string_pretty(&self.settings)?;
         // An agent that is just starting must not find it half written.
         if fs::read_to_string(self.config()).is_ok_and(|configured| configured == text) {

@@ -35,6 +35,14 @@ impl Httpd {
     /// # Errors
     /// If it is not installed, or does not come up.
     pub async fn start(access_log: &Path) -> Result<Httpd> {
+        Httpd::start_with(access_log, &[]).await
+    }
+
+    /// The same with further logs: programs to pipe to, as in `CustomLog`.
+    ///
+    /// # Errors
+    /// As [`Httpd::start`].
+    pub async fn start_with(access_log: &Path, pipes: &[&str]) -> Result<Httpd> {
         ensure!(
             Path::new(PROGRAM).exists(),
             "there is no httpd at {PROGRAM}, and this test is worth nothing without: \
@@ -51,7 +59,7 @@ impl Httpd {
         }
         let strict = free(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let lenient = free(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)))?;
-        fs::write(configuration(dir.path()), written(dir.path(), access_log, strict, lenient)?)?;
+        fs::write(configuration(dir.path()), written(dir.path(), access_log, pipes, strict, lenient)?)?;
 
         let server =
             command(dir.path()).args(["-D", "FOREGROUND"]).spawn().context("failed to start httpd")?;
@@ -139,7 +147,13 @@ fn command(dir: &Path) -> Command {
     command
 }
 
-fn written(dir: &Path, access_log: &Path, strict: SocketAddr, lenient: SocketAddr) -> Result<String> {
+fn written(
+    dir: &Path,
+    access_log: &Path,
+    pipes: &[&str],
+    strict: SocketAddr,
+    lenient: SocketAddr,
+) -> Result<String> {
     let mut text = String::new();
     for module in
         ["mpm_event", "reqtimeout", "authn_core", "authn_anon", "authz_core", "authz_user", "auth_basic"]
@@ -185,5 +199,8 @@ Listen {lenient}
         strict.port(),
         lenient.port()
     )?;
+    for pipe in pipes {
+        writeln!(text, "CustomLog \"{pipe}\" combined")?;
+    }
     Ok(text)
 }

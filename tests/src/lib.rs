@@ -14,6 +14,7 @@
 //! - [`host`] is a machine in a temporary directory, [`agent`] the process on it, [`crash`] its sudden end;
 //! - [`writer`] writes numbered log lines and rotates; [`server`] writes them as httpd does, and [`logrotate`] rotates;
 //! - [`httpd`] is a real Apache and [`visitor`] its traffic;
+//! - [`pipe`] is `kinetail pipe`, and both ends of what it reads;
 //! - [`java`] is the Java agent, as far as it keeps positions;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
@@ -45,6 +46,7 @@ pub mod logrotate;
 pub mod metrics;
 pub mod oracle;
 pub mod page;
+pub mod pipe;
 pub mod python;
 pub mod scene;
 pub mod server;

@@ -79,6 +79,22 @@ Examples:
 With a flow, each record is what would be sent: as `onParseError` says of a line that does not match, cut to the stream's \
 limit, with its place. What only a running agent knows (`@file`, what ADDEC2METADATA adds) stands as zeros or null.";
 
+const AFTER_PIPE: &str = "\
+Lines are kept in the directory `spool` of the state directory until they are delivered: for a flow of agent.json by the \
+agent, whenever one runs, and this program needs no network; with `--ship` or `--stream` by this program. What was taken in \
+outlives a kill of it. No writer is held up, unless the flow has `spoolWaitMillis`: when the spool holds `spoolBytes`, the \
+oldest lines are dropped, which is told on standard error.
+
+It ends at the end of standard input; where it delivers itself, when that is done, or when nothing has moved for 60 seconds: \
+then with exit code 1, and its next run goes on. SIGTERM, SIGINT and SIGHUP let it go on for 120 seconds at most, as others \
+may still write. Started by root, it becomes the owner of the state directory.
+
+Examples:
+  In the configuration of httpd, with an agent that has a flow for it:
+    CustomLog \"|/usr/bin/kinetail pipe --flow access\" combined
+  In a shell, without an agent:
+    app | kinetail pipe --stream app --format log4j --pattern '%d{ISO8601} %-5p [%t] %c - %m%n'";
+
 const AFTER_STATUS: &str = "\
 Asks the agent that runs on the same state directory, on the socket `control.sock` in it; only root and the agent's user \
 may. If none runs, that is said, what the checkpoint knows is told, and the exit code is 1.
@@ -117,6 +133,9 @@ pub(super) enum Command {
     /// Turn lines of a log into records, without sending them
     #[command(after_help = AFTER_PARSE)]
     Parse(Parse),
+    /// Take standard input in, to be delivered by the agent or by this program
+    #[command(after_help = AFTER_PIPE)]
+    Pipe(Pipe),
     /// Tell how the running agent is, and how far it is with each file
     #[command(after_help = AFTER_STATUS)]
     Status(Status),
@@ -238,6 +257,16 @@ pub(super) enum Types {
     Native,
 }
 
+impl Types {
+    /// As agent.json has it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Types::Strings => "strings",
+            Types::Native => "native",
+        }
+    }
+}
+
 impl From<Types> for JsonTypes {
     fn from(types: Types) -> JsonTypes {
         match types {
@@ -245,6 +274,48 @@ impl From<Types> for JsonTypes {
             Types::Native => JsonTypes::Native,
         }
     }
+}
+
+/// The words behind `pipe`.
+#[derive(Args, Debug)]
+pub(super) struct Pipe {
+    /// The flow of agent.json, by its name; one that has `"input": "pipe"`
+    #[arg(long, value_name = "NAME", required_unless_present = "stream")]
+    pub(super) flow: Option<String>,
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
+    /// Deliver what is taken in for the flow, where no agent runs
+    #[arg(long, requires = "flow")]
+    pub(super) ship: bool,
+    #[command(flatten)]
+    pub(super) options: PipeOptions,
+}
+
+/// What of them stands for a configuration.
+#[derive(Args, Debug)]
+pub(super) struct PipeOptions {
+    /// The stream to deliver to, without agent.json and without an agent
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["flow", "file"])]
+    pub(super) stream: Option<String>,
+    /// The region of the stream; if not given, that of the environment, as in every AWS SDK
+    #[arg(long, value_name = "REGION", requires = "stream")]
+    pub(super) region: Option<String>,
+    /// Where the stream is, if not where it is by its region
+    #[arg(long, value_name = "URL", requires = "stream")]
+    pub(super) endpoint: Option<String>,
+    /// The format of the lines, as in `logFormat`, to send them as JSON
+    #[arg(long, value_name = "FORMAT", requires = "stream")]
+    pub(super) format: Option<String>,
+    /// The pattern of APACHE, APACHEERROR, LOG4J or NGINX
+    #[arg(long, value_name = "PATTERN", requires = "format")]
+    pub(super) pattern: Option<String>,
+    /// How the values of the records are written, as in `jsonTypes`
+    #[arg(long, value_name = "TYPES", default_value = "strings", requires = "format")]
+    pub(super) json_types: Types,
+    /// Where lines and how far they are delivered are kept; `~/.local/state/kinetail/pipe/NAME` if not given, and for root
+    /// `/var/lib/kinetail/pipe/NAME`
+    #[arg(long, value_name = "DIR", requires = "stream")]
+    pub(super) state_directory: Option<PathBuf>,
 }
 
 /// The words behind `status`.

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::layout::{Layout, Records};
 use crate::parse::{JsonTypes, Step};
 use crate::source::InitialPosition;
+use crate::spool;
 
 /// Loads a configuration as `run` does, and tells of it. Strictly, a warning is as bad as an error.
 pub(super) fn run(
@@ -76,11 +77,26 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     };
     let limits = &flow.batch.limits;
     writeln!(f, "\n{}", flow.name)?;
-    writeln!(f, "  reads  {}, {start}", flow.source.pattern.as_text())?;
+    match &flow.spool {
+        None => writeln!(f, "  reads  {}, {start}", flow.source.pattern.as_text())?,
+        Some(spool) => describe_spool(spool, &flow.name, f)?,
+    }
     describe_layout(&flow.source.layout, f)?;
     describe_steps(flow, f)?;
     let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
     writeln!(f, "  to     {}, up to {size} in a request, after {:?} at most", flow.stream, flow.batch.linger)
+}
+
+/// Tells who feeds a flow that has no files of others, and what becomes of lines that find no room.
+fn describe_spool(spool: &spool::Settings, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let spool::Settings { directory, bytes, wait, .. } = spool;
+    writeln!(f, "  reads  what `kinetail pipe --flow {name}` takes in")?;
+    let after = if wait.is_zero() { String::new() } else { format!(" after {wait:?}") };
+    writeln!(
+        f,
+        "  keeps  up to {bytes} bytes of it in {}; drops the oldest{after} beyond that",
+        directory.display()
+    )
 }
 
 /// Tells what is made of a line, step by step.
@@ -164,7 +180,7 @@ warned/misspelt.json:10:38: warning: `logformat` is not a known key and has no e
 
     #[test]
     fn a_good_configuration_is_told_as_what_it_will_do() {
-        let out = "good/every-honoured-key.json: 1 flow, no problems
+        let out = "good/every-honoured-key.json: 2 flows, no problems
 state in /var/lib/elsewhere
 metrics to CloudWatch in eu-west-3, as Fleet/Logs
 
@@ -175,6 +191,12 @@ access
   joins  lines from each `\\[\\d` on, the last for 1.5s
   sends  COMMONAPACHELOG as JSON, values as native types, with host, file and offset
   to     access, up to 100 records and 1048576 bytes in a request, after 250ms at most
+
+piped
+  reads  what `kinetail pipe --flow piped` takes in
+  keeps  up to 33554432 bytes of it in /var/lib/elsewhere/spool/piped; drops the oldest after 2.5s beyond that
+  sends  lines as they are
+  to     piped, up to 500 records and 5242880 bytes in a request, after 1s at most
 ";
         check("good/every-honoured-key.json", false, out, "", Exit::Done);
         check("good/every-honoured-key.json", true, out, "", Exit::Done);

@@ -11,6 +11,7 @@ mod explain;
 mod handback;
 mod man;
 mod parse;
+mod pipe;
 mod quarantine;
 mod reference;
 mod run;
@@ -64,6 +65,7 @@ fn dispatch(args: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> io
         Command::Run(args) => Ok(run::run(&args, err, run::start)),
         Command::Check(args) => check::run(&sources(&args.file), &args, out, err),
         Command::Parse(args) => parse::run(&args, err),
+        Command::Pipe(args) => Ok(pipe::run(&args, err)),
         Command::Status(args) => status::run(&args, out, err),
         Command::Checkpoint(command) => checkpoint::run(&command, out, err),
         Command::Reference(args) => reference::run(args.form(), out),

@@ -11,6 +11,7 @@ use crate::cli::arguments::Run;
 use crate::cli::{sources, tell};
 use crate::config::{self, Config};
 use crate::exit::Exit;
+use crate::shutdown::StopRequests;
 use crate::{log, pipeline};
 
 /// Reads the configuration and hands it to `start`, which returns when the agent has ended.
@@ -37,23 +38,29 @@ pub(super) fn run(args: &Run, err: &mut dyn Write, start: impl FnOnce(Config) ->
 
 /// Runs the agent; returns when it has ended.
 pub(super) fn start(config: Config) -> Exit {
-    log::start(env::var_os("LOGS_DIRECTORY").map(PathBuf::from), env::var("KINETAIL_LOG").ok().as_deref());
-    // A thread that is gone would leave a flow that looks alive and ships nothing. The process ends instead, and goes
-    // on from its checkpoint when it is started again.
-    panic::set_hook(Box::new(|panic| {
-        error!(
-            "defect, please report it: {panic}; ends at once, and goes on from the checkpoint when started again"
-        );
-        end(Exit::Panicked);
-    }));
+    let directory =
+        env::var_os("LOGS_DIRECTORY").map_or_else(|| PathBuf::from(log::DIRECTORY), PathBuf::from);
+    log::start(Some(directory), env::var("KINETAIL_LOG").ok().as_deref());
+    end_at_panics();
     info!("kinetail {} starts with {} flow(s)", env!("CARGO_PKG_VERSION"), config.flows.len());
-    match pipeline::run(config) {
+    match pipeline::run(config, StopRequests::of_signals) {
         Ok(()) => Exit::Done,
         Err(error) => {
             error!(error = %Chain(&error), "could not go on");
             Exit::Failed
         }
     }
+}
+
+/// A thread that is gone would leave a flow that looks alive and ships nothing. The process ends instead, and goes on from
+/// its checkpoint when it is started again.
+pub(super) fn end_at_panics() {
+    panic::set_hook(Box::new(|panic| {
+        error!(
+            "defect, please report it: {panic}; ends at once, and goes on from the checkpoint when started again"
+        );
+        end(Exit::Panicked);
+    }));
 }
 
 #[expect(clippy::exit, reason = "after a panic nothing that is shared can be trusted")]

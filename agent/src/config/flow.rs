@@ -17,10 +17,14 @@ use crate::quarantine::OnMismatch;
 use crate::report::java::{Detail, Processing};
 use crate::send::Waits;
 use crate::source::{self, InitialPosition, Pattern, Share};
+use crate::spool;
 
 /// The least time between two looks at everything, so that asking for no time at all does not mean to do nothing
 /// else.
 const LEAST_RESCAN: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How long a removed segment of a spool stays open: nobody writes to it any more.
+const SEGMENT_GRACE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Which files go to which stream, and how.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct Flow {
     pub stream: String,
     /// Which files.
     pub source: source::Settings,
+    /// Who writes these files, if that is `kinetail pipe`.
+    pub spool: Option<spool::Settings>,
     /// What is made of a line.
     pub parser: Parser,
     /// Whether anything is made of a line.
@@ -51,7 +57,9 @@ pub struct Flow {
 
 /// What one flow may have of what the agent has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
+pub(super) struct Allowance<'a> {
+    /// Where it may have a spool.
+    pub(super) state_directory: &'a Path,
     /// How many bytes one request may hold.
     pub(super) request_bytes: usize,
     /// How many files may be open.
@@ -63,7 +71,7 @@ pub(super) struct Allowance {
 pub(super) fn flow(
     file: &Path,
     object: &Object,
-    allowance: Allowance,
+    allowance: Allowance<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Flow> {
     let mut section = Section::new(file, Holder::Flow, object);
@@ -73,13 +81,14 @@ pub(super) fn flow(
     flow
 }
 
-fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowance) -> Option<Flow> {
+fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowance<'_>) -> Option<Flow> {
     // What is wrong with each part is to be told, so none may keep another from being read.
-    let (source, stream) = (source(section, allowance.open_files), stream(section));
+    let name = section.text("name");
+    let input = input(section, name.as_deref(), allowance.state_directory);
+    let (source, stream) = (source(section, &input, allowance.open_files), stream(section));
     let (processing, on_mismatch, detail) = (processing(section), on_mismatch(section), detail(section));
     let adds_position = adds_position(section, parser.as_ref());
     let (batch, waits) = (batch(section, allowance.request_bytes), waits(section));
-    let name = section.text("name");
     let (source, stream) = (source?, stream?);
     let id = FlowId::new(&format!("kinesis:{stream}"), source.pattern.as_text());
     let name = name.unwrap_or_else(|| id.to_string());
@@ -88,6 +97,7 @@ fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowa
         id,
         name,
         stream,
+        spool: input.into_settings(&source.layout.records),
         source,
         parser,
         processing,
@@ -99,17 +109,91 @@ fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowa
     })
 }
 
-fn source(section: &mut Section<'_>, open_files: usize) -> Option<source::Settings> {
-    let initial_position = match section.text("initialPosition").as_deref() {
-        Some("START_OF_FILE") => InitialPosition::Start,
-        Some(_) | None => InitialPosition::End,
+/// What feeds a flow.
+enum Input {
+    /// Files of others.
+    Files,
+    /// `kinetail pipe`.
+    Pipe(spool::Settings),
+    /// What is missing to say so has been told.
+    Unknown,
+}
+
+impl Input {
+    fn into_settings(self, records: &Records) -> Option<spool::Settings> {
+        match self {
+            Input::Pipe(settings) => Some(spool::Settings { records: records.clone(), ..settings }),
+            Input::Files | Input::Unknown => None,
+        }
+    }
+}
+
+/// Reads what feeds the flow. Its name names the directory of its spool.
+fn input(section: &mut Section<'_>, name: Option<&str>, state_directory: &Path) -> Input {
+    let bytes = u64::try_from(section.number("spoolBytes")).unwrap_or_default();
+    let wait = section.millis("spoolWaitMillis");
+    if section.text("input").as_deref() != Some("pipe") {
+        for key in ["spoolBytes", "spoolWaitMillis"] {
+            if section.is_given(key) {
+                section.warn(key, format!("`{key}` has no effect without `\"input\": \"pipe\"`"));
+            }
+        }
+        return Input::Files;
+    }
+    for key in ["filePattern", "skipHeaderLines", "fileFooterPattern"] {
+        if section.is_given(key) {
+            let what =
+                "must be left out where `input` is `\"pipe\"`, which is no file with a beginning and an end";
+            section.error(key, format!("`{key}` {what}"));
+        }
+    }
+    let Some(name) = name else {
+        section.error("input", "this flow needs `name`, which `kinetail pipe` calls it by");
+        return Input::Unknown;
     };
+    let letter = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
+    if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.chars().all(letter) {
+        let must = "must be up to 128 letters, digits, `_`, `.` and `-`, and not begin with `.`, as a directory is \
+                    called so";
+        section.error("name", format!("`name` {must}, not `\"{name}\"`"));
+        return Input::Unknown;
+    }
+    let directory = spool::Settings::directory(state_directory, name);
+    Input::Pipe(spool::Settings { directory, bytes, wait, records: Records::EachLine })
+}
+
+/// The pattern that means every segment in the spool of a flow.
+fn segments(directory: &Path) -> String {
+    let mut pattern = String::new();
+    for char in directory.to_string_lossy().chars() {
+        if "*?[]{}\\".contains(char) {
+            pattern.push('\\');
+        }
+        pattern.push(char);
+    }
+    pattern + "/*/*.log"
+}
+
+fn source(section: &mut Section<'_>, input: &Input, open_files: usize) -> Option<source::Settings> {
+    let given = section.text("initialPosition");
     let rescan = section.millis("maxTimeBetweenFileTrackerRefreshMillis").max(LEAST_RESCAN);
-    let grace = section.millis("rotationGraceMillis");
+    let rotation_grace = section.millis("rotationGraceMillis");
+    let (initial_position, grace) = match input {
+        // Whatever is in a spool was written for this flow, and what is removed from it is delivered.
+        Input::Pipe(_) => (InitialPosition::Start, SEGMENT_GRACE),
+        Input::Files | Input::Unknown if given.as_deref() == Some("START_OF_FILE") => {
+            (InitialPosition::Start, rotation_grace)
+        }
+        Input::Files | Input::Unknown => (InitialPosition::End, rotation_grace),
+    };
     // The table's range leaves no other.
     let share = u8::try_from(section.number("backlogShare")).ok().and_then(Share::of_hundred)?;
     let layout = layout(section);
-    let text = section.required("filePattern")?;
+    let text = match input {
+        Input::Files => section.required("filePattern")?,
+        Input::Pipe(settings) => segments(&settings.directory),
+        Input::Unknown => return None,
+    };
     match Pattern::parse(&text) {
         Ok(pattern) => {
             let (backlog_share, layout) = (share, layout?);
@@ -260,7 +344,11 @@ mod tests {
         let text = r#"{"filePattern": "/a/b", "kinesisStream": "s"}"#;
         let document = raw::parse(file, text).unwrap();
 
-        let allowance = Allowance { request_bytes: usize::MAX, open_files: usize::MAX };
+        let allowance = Allowance {
+            state_directory: Path::new("/state"),
+            request_bytes: usize::MAX,
+            open_files: usize::MAX,
+        };
         let mut section = Section::new(file, Holder::Flow, &document.root);
         let parser = step::parser(file, &mut section, &mut Vec::new());
         assert!(assemble(&mut section, parser, allowance).is_some());

@@ -83,7 +83,9 @@ pub static KEYS: &[Key] = &[
     flow("rotationGraceMillis", MILLIS, "How long after the last write a renamed or removed file is taken for finished: httpd's old processes write to it for minutes.").ours().default(Number(60_000)),
     flow("backlogShare", Kind::Number { unit: Unit::Pieces, least: 1, most: 99 }, "How many of a hundred bytes are read of rotated files while there are others to read.").ours().default(Number(50)),
     flow("minTimeBetweenFilePollsMillis", millis(ANY_LESS, DAY_MILLIS), "How long to wait between two looks at a file.").default(Number(100)).without("the kernel tells of each change"),
-    flow("input", Kind::Word(&["file", "pipe"]), "What feeds the flow: files, or `kinetail pipe`.").ours().default(Text("file")).refused(Text("file")),
+    flow("input", Kind::Word(&["file", "pipe"]), "What feeds the flow: files, or `kinetail pipe`, which calls the flow by its `name`; then it has no `filePattern`.").ours().default(Text("file")),
+    flow("spoolBytes", bytes(1 << 20, 1 << 40), "How many bytes on the disk what `kinetail pipe` took in may take up until it is delivered.").ours().default(Number(1 << 30)),
+    flow("spoolWaitMillis", MILLIS, "How long `kinetail pipe` waits for room if that is not enough, and holds up who writes to it. After that the oldest lines are dropped.").ours().default(Number(0)),
     // Which lines.
     flow("skipHeaderLines", Kind::Number { unit: Unit::Pieces, least: ANY_LESS, most: i32::MAX as i64 }, "How many lines at the beginning of each file are left out. Less than 0 means 0.").default(Number(0)),
     flow("multiLineStartPattern", Kind::Text, "An expression that the first line of each record matches at its start. Each line is a record if not given."),

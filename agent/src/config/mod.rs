@@ -132,6 +132,7 @@ fn make(
         section.error("flows", "there are no flows: `flows` must hold one at least");
     }
     let allowance = Allowance {
+        state_directory: &agent.state_directory,
         request_bytes: request_ceiling(&mut section, agent.max_memory_bytes, items.len()),
         open_files: open_files(&mut section, agent.max_open_files, items.len()),
     };

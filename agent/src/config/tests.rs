@@ -202,6 +202,14 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!(flow.batch.key, PartitionKey::Deterministic);
     assert_eq!(flow.batch.terminator.as_bytes(), "…\n".as_bytes());
     assert_eq!(flow.waits, Waits::new(Duration::from_millis(50), Duration::from_secs(5)).unwrap());
+    assert!(flow.spool.is_none());
+    let piped = &config.flows[1];
+    let directory = Path::new("/var/lib/elsewhere/spool/piped").to_owned();
+    let wait = Duration::from_millis(2500);
+    let spool = piped.spool.as_ref().unwrap();
+    assert_eq!((spool.directory.as_path(), spool.bytes, spool.wait), (directory.as_path(), 32 << 20, wait));
+    assert_eq!(piped.source.pattern.as_text(), "/var/lib/elsewhere/spool/piped/*/*.log");
+    assert_eq!(piped.source.initial_position, InitialPosition::Start);
 }
 
 /// What becomes of a line that does not match, where a flow with one step has this key beside it.
@@ -343,7 +351,7 @@ fn a_file_with_every_key_loads_and_each_key_is_explained_by_its_line() {
         };
         assert_eq!(told(&config.notes), matches!(key.effect, Effect::Without(_)), "note on {}", key.name);
         let is_pending = matches!(key.effect, Effect::NotYet(unless) if unless != key.default);
-        let is_beside_another = key.name == "userAgent";
+        let is_beside_another = ["userAgent", "spoolBytes", "spoolWaitMillis"].contains(&key.name);
         assert_eq!(told(&config.warnings), is_pending || is_beside_another, "warning of {}", key.name);
         if matches!(key.effect, Effect::Honoured | Effect::Without(_))
             && !matches!(key.default, Default::Text(""))

@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::replay::Verdict;
+use super::spools::Spools;
 use super::strays::Gathered;
 use crate::checkpoint::{Keeper, Note, Store};
 use crate::loss::Cause;
@@ -47,6 +48,8 @@ pub(super) struct Keeping {
     pub(super) quarantine: Arc<Quarantine>,
     /// Who is called by which index.
     pub(super) flows: Vec<FlowId>,
+    /// The spools of those that have one.
+    pub(super) spools: Spools,
 }
 
 impl Keeping {
@@ -54,6 +57,7 @@ impl Keeping {
     pub(super) async fn run(mut self, mut told: mpsc::Receiver<(usize, Message)>) -> bool {
         loop {
             let due = self.keeper.due();
+            let sweep = self.spools.due();
             // Receiving loses nothing when the time comes first.
             tokio::select! {
                 message = told.recv() => match message {
@@ -61,6 +65,7 @@ impl Keeping {
                     None => break,
                 },
                 () = sleep_until(due), if due.is_some() => self.save().await,
+                () = sleep_until(sweep), if sweep.is_some() => self.sweep().await,
             }
         }
         if self.keeper.due().is_some() {
@@ -124,15 +129,25 @@ impl Keeping {
     async fn save(&mut self) {
         let snapshot = self.keeper.snapshot(Instant::now());
         let store = Arc::clone(&self.store);
-        let saving = self.write(move |quarantine| {
-            let saved = quarantine.sync().then(|| store.save(&snapshot.state));
-            (saved, snapshot)
-        });
+        let saving =
+            self.write(move |quarantine| (quarantine.sync().then(|| store.save(&snapshot.state)), snapshot));
         match saving.await {
-            Some((Some(result), snapshot)) => self.keeper.saved(snapshot.records(), result),
+            Some((Some(result), snapshot)) => {
+                if result.is_ok() {
+                    self.spools.saved(&snapshot.state);
+                    self.sweep().await;
+                }
+                self.keeper.saved(snapshot.records(), result);
+            }
             Some((None, _)) => self.keeper.held_back(),
             None => {}
         }
+    }
+
+    /// Removes what is delivered from the spools.
+    async fn sweep(&mut self) {
+        let spools = std::mem::take(&mut self.spools);
+        self.spools = self.write(move |_| spools.swept(Instant::now())).await.unwrap_or_default();
     }
 
     /// Has `act` write, on a thread that may wait for the disk. Nothing comes of it only after a panic, which has ended the

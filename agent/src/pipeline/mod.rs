@@ -23,9 +23,12 @@ mod record_maker;
 mod replay;
 mod report;
 mod sending;
+mod shipper;
+mod spools;
 mod strays;
 mod unprocessed;
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +45,7 @@ use crate::metrics::Metric;
 use crate::position::FlowId;
 use crate::quarantine::Quarantine;
 use crate::send::{Aws, AwsError, Kinesis, Sender};
-use crate::shutdown::Signals;
+use crate::shutdown::StopRequests;
 use crate::source::{HostNameError, Resume, Source, System, Watch, host_name};
 use crate::takeover;
 use attendant::Attendant;
@@ -54,6 +57,8 @@ use record_maker::RecordMaker;
 use replay::Replayer;
 use report::Reporter;
 use sending::Sending;
+pub use shipper::Shipper;
+use spools::Spools;
 use strays::Strays;
 use unprocessed::Unprocessed;
 
@@ -90,7 +95,7 @@ pub enum RunError {
         what: &'static str,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The host's name.
     #[error("could not find out what `addPosition` adds as `@host`")]
@@ -105,11 +110,19 @@ pub enum RunError {
     LastCheckpoint,
 }
 
-/// Runs the agent until it is asked to stop.
+impl RunError {
+    /// Whether all that is in the way is another agent on the same state directory.
+    #[must_use]
+    pub fn is_held_by_another(&self) -> bool {
+        matches!(self, RunError::State(StoreError::Locked { .. }))
+    }
+}
+
+/// Runs the agent until one of the requests that `listen` hears asks it to stop.
 ///
 /// # Errors
 /// If it can't start. Once it runs, it ends only as asked.
-pub fn run(config: Config) -> Result<(), RunError> {
+pub fn run(config: Config, listen: impl FnOnce() -> io::Result<StopRequests>) -> Result<(), RunError> {
     let host = config.flows.iter().any(|flow| flow.adds_position).then(host_name).transpose();
     let host = host.map_err(RunError::Host)?.map(Arc::from);
     let store = Arc::new(Store::open(&config.agent.state_directory).map_err(RunError::State)?);
@@ -122,16 +135,16 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(system("the network's thread"))?;
     let result = runtime.block_on(async {
-        let mut signals = Signals::listen().map_err(system("listening to signals"))?;
+        let mut requests = listen().map_err(system("listening to signals"))?;
         // Until the service can be reached at all there is nothing that must be brought to an end in order.
         let aws = tokio::select! {
             aws = Aws::connect(&config.agent.kinesis) => aws.map_err(RunError::Aws)?,
-            signal = signals.next() => {
-                info!(reason = signal, "stopped before anything was started");
+            request = requests.next() => {
+                info!(reason = request, "stopped before anything was started");
                 return Ok(());
             }
         };
-        run_flows(config, host, store, found, &aws, &mut signals).await
+        run_flows(config, host, store, found, &aws, &mut requests).await
     });
     // What is still blocked on a dead disk or stream must not keep the process from ending.
     runtime.shutdown_background();
@@ -144,7 +157,7 @@ async fn run_flows(
     store: Arc<Store>,
     found: Found,
     aws: &Aws,
-    signals: &mut Signals,
+    requests: &mut StopRequests,
 ) -> Result<(), RunError> {
     let Config { agent, flows, .. } = config;
     let now = Instant::now();
@@ -188,6 +201,7 @@ async fn run_flows(
         store: Arc::clone(&store),
         quarantine: Arc::clone(&quarantine),
         flows: flows.iter().map(|flow| flow.id.clone()).collect(),
+        spools: Spools::of(&flows),
     };
     let keeping = tokio::spawn(keeping.run(told));
     let (mut sending, mut replayers) = (Vec::new(), Vec::new());
@@ -217,7 +231,7 @@ async fn run_flows(
 
     // All arms only wait: for a signal, for a task that never ends by itself, for the time to tell, for who asks.
     tokio::select! {
-        signal = signals.next() => info!(reason = signal, "stopping: sends what is read"),
+        request = requests.next() => info!(reason = request, "stopping: sends what is read"),
         ended = ended(&mut sending) => return Err(RunError::Task(ended)),
         () = reporter.run(agent.status_period) => {}
         () = attendant.attend() => {}
@@ -228,8 +242,8 @@ async fn run_flows(
     }
     tokio::select! {
         stopped = stop(&agent, sending, keeping) => stopped?,
-        signal = signals.next() => {
-            warn!(reason = signal, "asked to stop again: ends at once; what the last checkpoint does not cover is sent again at the next start");
+        request = requests.next() => {
+            warn!(reason = request, "asked to stop again: ends at once; what the last checkpoint does not cover is sent again at the next start");
             return Ok(());
         }
         () = reporter.run(agent.status_period) => {}

@@ -39,6 +39,7 @@ pub(crate) const AGENT: Crate = Crate {
         ("metrics", &["loss"]),
         ("expression", &[]),
         ("layout", &["expression"]),
+        ("spool", &["layout"]),
         ("source", &["position", "budget", "layout"]),
         ("split", &["position", "loss", "layout", "source"]),
         ("parse", &["position", "loss", "expression", "source", "split"]),
@@ -61,6 +62,7 @@ pub(crate) const AGENT: Crate = Crate {
                 "quarantine",
                 "takeover",
                 "report",
+                "spool",
                 "chain",
             ],
         ),
@@ -87,6 +89,7 @@ pub(crate) const AGENT: Crate = Crate {
                 "quarantine",
                 "takeover",
                 "report",
+                "spool",
                 "config",
                 "shutdown",
                 "control",
@@ -99,11 +102,14 @@ pub(crate) const AGENT: Crate = Crate {
         // The words for a format are those of the command line; what they mean is the step's.
         ("cli/arguments", &["parse"]),
         // It tells what the steps were set to do.
-        ("cli/check", &["layout", "parse", "source"]),
+        ("cli/check", &["layout", "parse", "source", "spool"]),
         ("cli/parse", &["batch", "layout", "parse", "position", "quarantine", "source", "split"]),
         // Where no agent runs, it does what one would.
         ("cli/checkpoint", &["checkpoint", "position", "source"]),
         ("cli/quarantine", &["checkpoint", "loss", "position", "quarantine"]),
+        // Who asks the agent to stop: the service manager, or the end of what it reads.
+        ("cli/run", &["shutdown"]),
+        ("cli/pipe", &["spool"]),
         ("cli/takeover", &["checkpoint", "position", "source", "takeover"]),
         ("cli/handback", &["checkpoint", "source", "takeover"]),
     ],
@@ -117,6 +123,7 @@ pub(crate) const AGENT: Crate = Crate {
         "takeover/prove",
         "report/cloudwatch/publisher",
         "shutdown",
+        "spool",
     ],
     shell_names: &["chain", "metrics"],
     pure: &[
@@ -132,6 +139,8 @@ pub(crate) const AGENT: Crate = Crate {
         "source/tags",
         "source/recent",
         "split",
+        "spool/portion",
+        "spool/segment",
         "parse",
         "batch",
         "send/settle",

@@ -1,7 +1,7 @@
 //! The built agent as a child process in a directory of its own.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -32,13 +33,24 @@ impl Agent {
     /// Starts `binary`, which ships the file at `log` to `endpoint`. All settings but the necessary have their
     /// defaults.
     pub(crate) fn start(binary: &Path, log: &Path, form: Form, endpoint: &Endpoint) -> anyhow::Result<Agent> {
+        let input = json!({ "filePattern": log, "initialPosition": "START_OF_FILE" });
+        Agent::start_with(binary, input, form, endpoint)
+    }
+
+    /// The same with what `kinetail pipe --flow bench` takes in.
+    pub(crate) fn start_piped(binary: &Path, form: Form, endpoint: &Endpoint) -> anyhow::Result<Agent> {
+        Agent::start_with(binary, json!({ "name": "bench", "input": "pipe" }), form, endpoint)
+    }
+
+    fn start_with(binary: &Path, mut flow: Value, form: Form, endpoint: &Endpoint) -> anyhow::Result<Agent> {
         let home = tempfile::tempdir().context("failed to make a directory for the agent")?;
         let at = |name: &str| home.path().join(name);
-        let processing = match form {
-            Form::Raw => serde_json::json!([]),
-            Form::Json => serde_json::json!([{"optionName": "LOGTOJSON", "logFormat": "COMBINEDAPACHELOG"}]),
+        flow["kinesisStream"] = json!("bench");
+        flow["dataProcessingOptions"] = match form {
+            Form::Raw => json!([]),
+            Form::Json => json!([{"optionName": "LOGTOJSON", "logFormat": "COMBINEDAPACHELOG"}]),
         };
-        let config = serde_json::json!({
+        let config = json!({
             "kinesis.endpoint": endpoint.url(),
             "kinesis.region": "us-east-1",
             "awsAccessKeyId": "bench",
@@ -46,12 +58,7 @@ impl Agent {
             "caBundle": at("endpoint.pem"),
             "stateDirectory": at("state"),
             "cloudwatch.emitMetrics": false,
-            "flows": [{
-                "filePattern": log,
-                "kinesisStream": "bench",
-                "initialPosition": "START_OF_FILE",
-                "dataProcessingOptions": processing,
-            }],
+            "flows": [flow],
         });
         fs::write(at("endpoint.pem"), endpoint.certificate()).context("failed to write the certificate")?;
         fs::write(at("agent.json"), config.to_string()).context("failed to write the configuration")?;
@@ -68,6 +75,11 @@ impl Agent {
             .spawn()
             .with_context(|| format!("failed to start `{}`", binary.display()))?;
         Ok(Agent { child, home })
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join("agent.json")
     }
 
     /// The number by which the kernel knows it.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`lines`] makes a log in which every line proves itself, [`data`] puts it on disk. [`agent`] runs the built binary
-//! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`files`], [`idle`] and
-//! [`steady`] each measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. [`soak`] does so over time. The
+//! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`files`], [`idle`], [`pipe`]
+//! and [`steady`] each measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. [`soak`] does so over time. The
 //! endpoint's CPU does not count, but it shares the cores and is therefore kept cheap: no tree is built of a request, and no
 //! record costs an allocation.
 //!
@@ -27,6 +27,7 @@ mod idle;
 mod json;
 mod lines;
 mod options;
+mod pipe;
 mod records;
 mod soak;
 mod steady;
@@ -73,6 +74,7 @@ fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
         What::Catchup(_)
         | What::Files { .. }
         | What::Idle { .. }
+        | What::Pipe { .. }
         | What::Steady { .. }
         | What::Soak { .. } => binary.clone(),
     };
@@ -121,6 +123,7 @@ fn prepare<'a>(
             let load = files::Load { files: *files, active: (*active).min(*files), rate: *rate, secs: *secs };
             Box::new(move || files::run(binary, format, seed, load))
         }
+        What::Pipe { rate, secs } => Box::new(move || pipe::run(binary, format, seed, *rate, *secs)),
         What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
     })
 }
@@ -178,6 +181,15 @@ mod tests {
         measure(&Options::parse_from(line), &mut out).unwrap();
         let table = String::from_utf8(out).unwrap();
         assert!(table.contains("| inotify_watches |"), "{table}");
+    }
+
+    #[test]
+    fn every_line_of_a_pipe_is_counted() {
+        let line = ["bench", "pipe", "--rate", "5000", "--secs", "2"];
+        let mut out = Vec::new();
+        measure(&Options::parse_from(line), &mut out).unwrap();
+        let table = String::from_utf8(out).unwrap();
+        assert!(table.contains("| wait_p99_9_us |"), "{table}");
     }
 
     #[test]

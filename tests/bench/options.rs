@@ -84,6 +84,16 @@ pub(crate) enum What {
         #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(1..))]
         secs: u32,
     },
+    /// Lines that are written to `kinetail pipe`, whose agent delivers them: how many come through, how long who writes
+    /// them is held up, CPU.
+    Pipe {
+        /// Lines a second.
+        #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// For how long, in seconds.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+        secs: u32,
+    },
     /// A steady trickle of lines: CPU and delay.
     Steady {
         /// Lines a second.

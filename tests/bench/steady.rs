@@ -43,7 +43,7 @@ pub(crate) fn run(binary: &Path, form: Form, seed: u64, rate: u32, seconds: u32)
     let books = endpoint.books();
     books.even_balance()?;
     let delay =
-        |(written, arrived): (Instant, Option<Instant>)| Some((arrived? - written).as_secs_f64() * 1e3);
+        |(written, arrived): (Written, Option<Instant>)| Some((arrived? - written.begun).as_secs_f64() * 1e3);
     let mut delays: Vec<_> = written.into_iter().zip(books.times()).filter_map(delay).collect();
     delays.sort_by(f64::total_cmp);
     Ok(Run::new([
@@ -56,8 +56,21 @@ pub(crate) fn run(binary: &Path, form: Form, seed: u64, rate: u32, seconds: u32)
     ]))
 }
 
+/// The write(2) of one line.
+pub(crate) struct Written {
+    /// When it began.
+    pub(crate) begun: Instant,
+    /// How long it took.
+    pub(crate) wait: Duration,
+}
+
 /// Writes `count` lines, `rate` a second; says when each was written. A line that is late is written at once.
-fn write(log: &mut File, mut lines: Lines, count: u32, rate: u32) -> std::io::Result<Vec<Instant>> {
+pub(crate) fn write(
+    log: &mut impl Write,
+    mut lines: Lines,
+    count: u32,
+    rate: u32,
+) -> std::io::Result<Vec<Written>> {
     let start = Instant::now();
     let mut written = Vec::new();
     let mut line = Vec::new();
@@ -66,8 +79,9 @@ fn write(log: &mut File, mut lines: Lines, count: u32, rate: u32) -> std::io::Re
         lines.append(&mut line);
         let due = start + Duration::from_secs(1) * nth / rate;
         agent::pause(due.saturating_duration_since(Instant::now()));
-        written.push(Instant::now());
+        let begun = Instant::now();
         log.write_all(&line)?;
+        written.push(Written { begun, wait: begun.elapsed() });
     }
     Ok(written)
 }
@@ -84,7 +98,7 @@ mod tests {
         let written = write(log.as_file_mut(), Lines::seeded(1), 100, 1_000).unwrap();
         // A line may be late, as late as the machine is slow; none is early.
         for (at, nth) in written.iter().zip(0..) {
-            let after = *at - began;
+            let after = at.begun - began;
             assert!(after >= Duration::from_millis(nth), "line {nth} after {after:?}");
         }
         let text = std::fs::read(log.path()).unwrap();

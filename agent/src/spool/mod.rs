@@ -8,7 +8,7 @@
 //! Each instance has a directory of its own, so that the two that httpd has at once during a graceful restart do not meet.
 //! It holds a lock on that directory for as long as it lives. A segment is sealed, and nothing is added to it any more,
 //! when the next one exists or when the lock is free. The agent reads all segments of the flow, those of dead instances
-//! like those of live ones, and [`sweep`]s away what is sealed and delivered. Only [`feed`] ever removes more: when the
+//! like those of live ones, and [`sweep()`]s away what is sealed and delivered. Only [`feed()`] ever removes more: when the
 //! spool is full, the oldest sealed segment, which it tells.
 //!
 //! In the way of the data: `inlet` takes bytes out of the pipe when they are in a segment and not before, and `portion` says how

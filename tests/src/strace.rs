@@ -129,10 +129,10 @@ impl Strace {
     }
 }
 
-/// Whether a call begins in this line, and not a signal, an end or the second half of a call.
+/// Whether a call begins in this line, and not a signal, an end, the second half of a call, or one that a kill came before.
 fn is_call(line: &str) -> bool {
     let what = line.split_once(' ').map_or("", |(_, what)| what.trim_start());
-    !["---", "+++", "<..."].iter().any(|begin| what.starts_with(begin))
+    !["---", "+++", "<...", "???"].iter().any(|begin| what.starts_with(begin))
 }
 
 /// Whether every thread of an agent that runs is watched by somebody.

@@ -3,15 +3,20 @@
 //! Does not know what the bytes are. Each flow has a share of its own, so that a flow whose stream is away starves
 //! no other. What is charged is given back when its [`Charge`] is dropped. (G5)
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// One flow's share of the memory.
 #[derive(Debug)]
 pub struct Budget {
-    share: usize,
-    held: Mutex<usize>,
+    account: Mutex<Account>,
     freed: Condvar,
+}
+
+#[derive(Debug)]
+struct Account {
+    share: usize,
+    held: usize,
 }
 
 /// Bytes that are held until this is dropped.
@@ -25,28 +30,37 @@ impl Budget {
     /// A share of `share` bytes.
     #[must_use]
     pub fn new(share: usize) -> Arc<Budget> {
-        Arc::new(Budget { share, held: Mutex::new(0), freed: Condvar::new() })
+        Arc::new(Budget { account: Mutex::new(Account { share, held: 0 }), freed: Condvar::new() })
     }
 
     /// Holds `bytes` more as soon as they fit; gives up after `patience`. More than the whole share is let in when
     /// nothing else is held: a single record can be larger than a small share, and must not wait for ever.
     #[must_use]
     pub fn charge(self: &Arc<Self>, bytes: usize, patience: Duration) -> Option<Charge> {
-        let has_no_room = |held: &mut usize| *held != 0 && *held + bytes > self.share;
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.freed.wait_timeout_while(held, patience, has_no_room);
-        let (mut held, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let has_no_room = |account: &mut Account| account.held != 0 && account.held + bytes > account.share;
+        let waited = self.freed.wait_timeout_while(self.account(), patience, has_no_room);
+        let (mut account, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() {
             return None;
         }
-        *held += bytes;
+        account.held += bytes;
         Some(Charge { budget: Arc::clone(self), bytes })
     }
 
     /// Bytes held now.
     #[must_use]
     pub fn held(&self) -> usize {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.account().held
+    }
+
+    /// Makes the share larger or smaller. What is held beyond a smaller one stays until it is given back.
+    pub fn set_share(&self, share: usize) {
+        self.account().share = share;
+        self.freed.notify_all();
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,10 +68,10 @@ impl Charge {
     /// Holds `bytes` more if they fit; says whether they did.
     #[must_use]
     pub fn try_grow(&mut self, bytes: usize) -> bool {
-        let mut held = self.budget.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = *held + bytes <= self.budget.share;
+        let mut account = self.budget.account();
+        let fits = account.held + bytes <= account.share;
         if fits {
-            *held += bytes;
+            account.held += bytes;
             self.bytes += bytes;
         }
         fits
@@ -66,7 +80,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        *self.budget.held.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.budget.account().held -= self.bytes;
         self.budget.freed.notify_one();
     }
 }
@@ -109,6 +123,23 @@ mod tests {
         let other = std::thread::spawn(move || waiting.charge(50, PATIENCE).unwrap().bytes);
         drop(first);
         assert_eq!(other.join().unwrap(), 50);
+    }
+
+    #[test]
+    fn who_waits_is_let_in_when_the_share_grows_and_a_smaller_one_holds_at_once() {
+        let budget = Budget::new(100);
+        let mut first = budget.charge(80, PATIENCE).unwrap();
+        let waiting = Arc::clone(&budget);
+        let other = std::thread::spawn(move || waiting.charge(50, PATIENCE));
+        budget.set_share(130);
+        let other = other.join().unwrap();
+        assert_eq!(budget.held(), 130);
+        drop(other);
+        budget.set_share(60);
+        assert!(!first.try_grow(1));
+        assert!(budget.charge(1, Duration::from_millis(1)).is_none());
+        drop(first);
+        assert!(budget.charge(60, PATIENCE).is_some());
     }
 
     #[test]

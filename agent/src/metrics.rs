@@ -1,8 +1,8 @@
 //! The name, unit and meaning of everything counted. Knows nothing of who counts or who is told.
 //!
 //! The books balance: lines read + lines released from the quarantine = records acked + lines quarantined by cause +
-//! lines dropped by reason + records still on the way + lines joined to the record of an earlier line + lines skipped in
-//! headers and from footers on; each term is counted where it happens, none is computed from the others.
+//! lines dropped by reason + records discarded + records still on the way + lines joined to the record of an earlier line +
+//! lines skipped in headers and from footers on; each term is counted where it happens, none is computed from the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,6 +27,8 @@ pub enum Metric {
     LinesRepaired,
     /// Lines that were sent as they are, since a step failed.
     LinesUnprocessed,
+    /// Records whose flow was ended by a reload before the stream took them.
+    RecordsDiscarded,
     /// Records the stream has taken.
     RecordsAcked,
     /// Payload of those records.
@@ -141,7 +143,7 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
 
 /// Everything there is, in the order of the way of the data. One line each, to be read as a table.
 #[rustfmt::skip]
-pub const TABLE: [Description; 46] = {
+pub const TABLE: [Description; 47] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
@@ -160,6 +162,7 @@ pub const TABLE: [Description; 46] = {
         describe(Metric::LinesDropped(Reason::Unkept), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
         describe(Metric::LinesDropped(Reason::Evicted), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
         describe(Metric::LinesDropped(Reason::Cleared), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
+        describe(Metric::RecordsDiscarded, "kinetail_records_discarded_total", Counter, "Records not taken when a reload ended or changed their flow; who goes on from its positions reads their lines again."),
         describe(Metric::RecordsAcked, "kinetail_records_acked_total", Counter, "Records the stream has taken."),
         describe(Metric::BytesSent, "kinetail_bytes_sent_total", Counter, "Payload bytes of the records taken."),
         describe(Metric::RequestsSent, "kinetail_requests_sent_total", Counter, "PutRecords calls made."),
@@ -226,6 +229,16 @@ impl Metrics {
         self.value(metric).store(value, Ordering::Relaxed);
     }
 
+    /// Counts what a flow has counted that is gone: what only grows must not become less.
+    pub fn absorb(&self, gone: &Metrics) {
+        for Description { metric, kind, .. } in &TABLE {
+            match kind {
+                Kind::Counter => self.add(*metric, gone.get(*metric)),
+                Kind::Gauge | Kind::Worst => {}
+            }
+        }
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn get(&self, metric: Metric) -> u64 {
@@ -283,6 +296,18 @@ mod tests {
         for metric in Cause::ALL.map(Metric::LinesQuarantined).into_iter().chain(dropped) {
             assert!(TABLE.iter().any(|row| row.metric == metric), "{metric:?} is not counted");
         }
+    }
+
+    #[test]
+    fn of_what_is_gone_counters_stay_and_gauges_do_not() {
+        let (agent, gone) = (Metrics::default(), Metrics::default());
+        for metric in [Metric::LinesRead, Metric::LagBytes, Metric::OldestUndeliveredSeconds] {
+            gone.add(metric, 3);
+        }
+        agent.add(Metric::LinesRead, 2);
+        agent.absorb(&gone);
+        assert_eq!(agent.get(Metric::LinesRead), 5);
+        assert_eq!((agent.get(Metric::LagBytes), agent.get(Metric::OldestUndeliveredSeconds)), (0, 0));
     }
 
     #[test]

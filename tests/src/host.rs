@@ -74,7 +74,8 @@ impl Host {
         self.dir.path().join("agent.json")
     }
 
-    /// Sets a key of the agent, such as `flows`; it counts from the next start.
+    /// Sets a key of the agent, such as `flows`; it counts from the next start, or once it is [written](Host::configure)
+    /// and reloaded.
     #[must_use]
     pub fn with(mut self, key: &str, value: Value) -> Host {
         self.settings.insert(key.to_owned(), value);
@@ -142,7 +143,11 @@ impl Host {
         command.output().context("failed to run kinetail")
     }
 
-    pub(crate) fn configure(&self) -> Result<()> {
+    /// Writes the configuration as it is set by now. An agent that runs finds it when it is told to reload.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn configure(&self) -> Result<()> {
         let text = serde_json::to_string_pretty(&self.settings)?;
         // An agent that is just starting must not find it half written.
         if fs::read_to_string(self.config()).is_ok_and(|configured| configured == text) {

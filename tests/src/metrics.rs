@@ -77,7 +77,7 @@ impl Metrics {
     }
 
     /// The books of the agent itself: every line read, or taken out of the quarantine, is acked, put into the quarantine,
-    /// dropped with a reason, or still on its way, within the record of another line, or left out on purpose.
+    /// dropped with a reason, discarded by a reload, still on its way, within the record of another line, or left out on purpose.
     ///
     /// # Errors
     /// If they do not balance.
@@ -87,14 +87,15 @@ impl Metrics {
         let released = self.sum("kinetail_lines_released_total")?;
         let quarantined = self.sum("kinetail_lines_quarantined_total")?;
         let dropped = self.sum("kinetail_lines_dropped_total")?;
+        let discarded = self.sum("kinetail_records_discarded_total")?;
         let unacked = self.sum("kinetail_unacked_records")?;
         let joined = self.sum("kinetail_lines_joined_total")?;
         let skipped = self.sum("kinetail_header_lines_skipped_total")?
             + self.sum("kinetail_footer_lines_skipped_total")?;
         ensure!(
-            read + released == acked + quarantined + dropped + unacked + joined + skipped,
+            read + released == acked + quarantined + dropped + discarded + unacked + joined + skipped,
             "the agent's books do not balance: {read} read, {released} released, {acked} acked, {quarantined} \
-             quarantined, {dropped} dropped, {unacked} unacked, {joined} joined, {skipped} skipped"
+             quarantined, {dropped} dropped, {discarded} discarded, {unacked} unacked, {joined} joined, {skipped} skipped"
         );
         Ok(())
     }
@@ -110,7 +111,7 @@ mod tests {
 
     const TEXT: &str = "# HELP kinetail_lines_read_total Lines read.\n# TYPE kinetail_lines_read_total counter\n\
         kinetail_lines_read_total 18\nkinetail_lines_released_total 4\nkinetail_lines_joined_total 3\nkinetail_header_lines_skipped_total 2\n\
-        kinetail_footer_lines_skipped_total 1\nkinetail_records_acked_total 7\n\
+        kinetail_footer_lines_skipped_total 1\nkinetail_records_discarded_total 1\nkinetail_records_acked_total 6\n\
         kinetail_lines_quarantined_total{reason=\"unmatched\"} 3\nkinetail_lines_quarantined_total{reason=\"refused\"} 1\n\
         kinetail_lines_dropped_total{reason=\"unmatched\"} 2\nkinetail_lines_dropped_total{reason=\"evicted\"} 1\n\
         kinetail_unacked_records 2\nkinetail_oldest_undelivered_seconds 0.25\n";
@@ -145,7 +146,8 @@ mod tests {
     fn books_with_a_line_too_few_do_not_balance() {
         Metrics::parse(TEXT).unwrap().balance().unwrap();
         for (right, wrong) in [
-            ("acked_total 7", "acked_total 6"),
+            ("acked_total 6", "acked_total 5"),
+            ("discarded_total 1", "discarded_total 0"),
             ("joined_total 3", "joined_total 4"),
             ("released_total 4", "released_total 3"),
         ] {

@@ -8,6 +8,7 @@ mod format;
 mod ledger;
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,12 +56,18 @@ struct Flow {
     unsaved_records: u64,
 }
 
+/// The positions of flows that do not run.
+pub type Parked = Vec<(FlowId, Vec<Generation>)>;
+
 /// Keeps the checkpoint of all flows.
 #[derive(Debug)]
 pub struct Keeper {
-    flows: Vec<Flow>,
-    /// Flows of the last run that are not configured any more: their positions wait for them.
-    parked: Vec<(FlowId, Vec<Generation>)>,
+    /// Those that run, by what they are called in notes.
+    flows: BTreeMap<usize, Flow>,
+    /// Flows that do not run, as they are not configured any more: their positions wait for them.
+    parked: Parked,
+    /// Counts what is not one flow's alone.
+    agent: Arc<Metrics>,
     generation: u64,
     changed: bool,
     next: Instant,
@@ -72,22 +79,53 @@ pub struct Keeper {
 pub struct Snapshot {
     /// What is to be on disk.
     pub state: State,
-    records: Vec<u64>,
+    records: BTreeMap<usize, u64>,
 }
 
 impl Keeper {
-    /// Keeps the positions of `flows`; those of `parked`, of the last run, are written as they are.
+    /// Keeps the positions of the last run. What is not one flow's alone is counted by `agent`.
     #[must_use]
-    pub fn new(flows: Vec<(FlowId, Arc<Metrics>)>, parked: State, now: Instant) -> Keeper {
-        let flow = |(id, metrics)| Flow { id, ledger: Ledger::default(), metrics, unsaved_records: 0 };
-        let flows = flows.into_iter().map(flow).collect();
-        let State { generation, flows: parked } = parked;
-        Keeper { flows, parked, generation, changed: true, next: now, failing: false }
+    pub fn new(agent: Arc<Metrics>, last: State, now: Instant) -> Keeper {
+        let State { generation, flows: parked } = last;
+        Keeper {
+            flows: BTreeMap::new(),
+            parked,
+            agent,
+            generation,
+            changed: false,
+            next: now,
+            failing: false,
+        }
+    }
+
+    /// Takes up a flow, which is `index` in notes: no other may have been.
+    pub fn enter(&mut self, index: usize, id: FlowId, metrics: Arc<Metrics>) {
+        self.flows.insert(index, Flow { id, ledger: Ledger::default(), metrics, unsaved_records: 0 });
+        self.changed = true;
+    }
+
+    /// Parks the positions of a flow that ends.
+    pub fn leave(&mut self, index: usize) {
+        let Some(Flow { id, ledger, .. }) = self.flows.remove(&index) else { return };
+        self.parked.push((id, ledger.files().cloned().collect()));
+        self.changed = true;
+    }
+
+    /// The positions of flows that do not run.
+    #[must_use]
+    pub fn parked(&self) -> &Parked {
+        &self.parked
+    }
+
+    /// Keeps `parked`, what others have left of it.
+    pub fn park(&mut self, parked: Parked) {
+        self.parked = parked;
+        self.changed = true;
     }
 
     /// Takes a note of the flow at `index`.
     pub fn note(&mut self, index: usize, note: Note) {
-        let Some(flow) = self.flows.get_mut(index) else { return };
+        let Some(flow) = self.flows.get_mut(&index) else { return };
         match note {
             Note::Known(generation) => flow.ledger.know(generation),
             Note::Opened(shares) => shares.into_iter().for_each(|share| flow.ledger.open(share)),
@@ -106,7 +144,7 @@ impl Keeper {
     /// What the flow at `index` knows of a file that is on its way.
     #[must_use]
     pub fn file(&self, index: usize, file: FileId) -> Option<&Generation> {
-        self.flows.get(index)?.ledger.file(file)
+        self.flows.get(&index)?.ledger.file(file)
     }
 
     /// When the next checkpoint is to be written; never while nothing changes.
@@ -120,58 +158,43 @@ impl Keeper {
         self.changed = false;
         self.next = now + INTERVAL;
         self.generation += 1;
-        let mut records = Vec::new();
+        let mut records = BTreeMap::new();
         let mut flows = self.parked.clone();
-        for flow in &mut self.flows {
+        for (index, flow) in &mut self.flows {
             flow.unsaved_records += flow.ledger.take_safe_records();
-            records.push(flow.unsaved_records);
+            records.insert(*index, flow.unsaved_records);
             flows.push((flow.id.clone(), flow.ledger.files().cloned().collect()));
         }
         Snapshot { state: State { generation: self.generation, flows }, records }
     }
 
-    /// Whether a snapshot reached the disk. One that did not is tried again.
-    pub fn saved(&mut self, records: &[u64], result: Result<(), StoreError>) {
-        match result {
-            Ok(()) => {
-                for (flow, records) in self.flows.iter_mut().zip(records) {
-                    flow.unsaved_records -= records;
-                    flow.metrics.subtract(Metric::RepeatableRecords, *records);
-                }
-                self.count(Metric::CheckpointsWritten);
-                if std::mem::take(&mut self.failing) {
-                    info!("checkpoints are written again");
-                }
+    /// That a snapshot is on the disk.
+    pub fn saved(&mut self, snapshot: &Snapshot) {
+        for (index, records) in &snapshot.records {
+            // A flow may have left meanwhile.
+            if let Some(flow) = self.flows.get_mut(index) {
+                flow.unsaved_records -= records;
+                flow.metrics.subtract(Metric::RepeatableRecords, *records);
             }
-            Err(error) => {
-                self.count(Metric::CheckpointsFailed);
-                self.changed = true;
-                if !std::mem::replace(&mut self.failing, true) {
-                    error!(error = %Chain(&error), "could not write checkpoint; goes on, tries again each second, \
-                           and after a crash would send again all that is sent meanwhile");
-                }
-            }
+        }
+        self.agent.add(Metric::CheckpointsWritten, 1);
+        if std::mem::take(&mut self.failing) {
+            info!("checkpoints are written again");
+        }
+    }
+
+    /// That a snapshot could not be written. It is tried again.
+    pub fn unsaved(&mut self, error: &StoreError) {
+        self.held_back();
+        if !std::mem::replace(&mut self.failing, true) {
+            error!(error = %Chain(error), "could not write checkpoint; goes on, tries again each second, \
+                   and after a crash would send again all that is sent meanwhile");
         }
     }
 
     /// That a snapshot was not written, as what its positions have passed is not on the disk. It is tried again.
     pub fn held_back(&mut self) {
-        self.count(Metric::CheckpointsFailed);
+        self.agent.add(Metric::CheckpointsFailed, 1);
         self.changed = true;
-    }
-
-    /// Counts what is not one flow's alone.
-    fn count(&self, metric: Metric) {
-        if let Some(flow) = self.flows.first() {
-            flow.metrics.add(metric, 1);
-        }
-    }
-}
-
-impl Snapshot {
-    /// The records of each flow that are safe once the state is on disk.
-    #[must_use]
-    pub fn records(&self) -> &[u64] {
-        &self.records
     }
 }

@@ -49,7 +49,7 @@ struct Summary<'a> {
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { agent, flows, warnings, notes } = self.config;
+        let Config { agent, flows, warnings, notes, .. } = self.config;
         let problems =
             if warnings.is_empty() { "no problems".to_owned() } else { count(warnings.len(), "warning") };
         writeln!(f, "{}: {}, {problems}", self.sources.main.display(), count(flows.len(), "flow"))?;

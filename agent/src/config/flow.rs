@@ -33,6 +33,8 @@ pub struct Flow {
     pub id: FlowId,
     /// How commands name it.
     pub name: String,
+    /// As it is written, but for what says nothing: spaces, comments, the order of keys. What has the same text is the same.
+    pub text: String,
     /// The stream.
     pub stream: String,
     /// Which files.
@@ -76,12 +78,17 @@ pub(super) fn flow(
 ) -> Option<Flow> {
     let mut section = Section::new(file, Holder::Flow, object);
     let parser = step::parser(file, &mut section, problems);
-    let flow = assemble(&mut section, parser, allowance);
+    let flow = assemble(&mut section, parser, allowance, object.to_string());
     problems.extend(section.into_problems());
     flow
 }
 
-fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowance<'_>) -> Option<Flow> {
+fn assemble(
+    section: &mut Section<'_>,
+    parser: Option<Parser>,
+    allowance: Allowance<'_>,
+    text: String,
+) -> Option<Flow> {
     // What is wrong with each part is to be told, so none may keep another from being read.
     let name = section.text("name");
     let input = input(section, name.as_deref(), allowance.state_directory);
@@ -96,6 +103,7 @@ fn assemble(section: &mut Section<'_>, parser: Option<Parser>, allowance: Allowa
     Some(Flow {
         id,
         name,
+        text,
         stream,
         spool: input.into_settings(&source.layout.records),
         source,
@@ -351,7 +359,7 @@ mod tests {
         };
         let mut section = Section::new(file, Holder::Flow, &document.root);
         let parser = step::parser(file, &mut section, &mut Vec::new());
-        assert!(assemble(&mut section, parser, allowance).is_some());
+        assert!(assemble(&mut section, parser, allowance, String::new()).is_some());
         assert_eq!(section.unasked(), [""; 0]);
     }
 }

@@ -46,6 +46,8 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     /// What has no effect, and of which nothing is missing.
     pub notes: Vec<Problem>,
+    /// Where all of it was read, and can be read again.
+    pub sources: Sources,
 }
 
 /// Where a configuration is read from, and what the environment adds to it.
@@ -101,7 +103,7 @@ fn read(sources: &Sources) -> Result<(Config, Documents), Problems> {
     let warnings = Problems::stop_unless_harmless(problems)?;
     let (agent, flows) = made.expect("what is missing has been told as an error");
     let documents = documents.expect("as above");
-    Ok((Config { agent, flows, warnings, notes }, documents))
+    Ok((Config { agent, flows, warnings, notes, sources: sources.clone() }, documents))
 }
 
 fn documents(sources: &Sources, problems: &mut Vec<Problem>) -> Option<Documents> {

@@ -4,6 +4,8 @@
 //! and nothing else that JSON does not have; of two equal keys the last counts, and nothing counts behind the end of
 //! the object.
 
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +76,36 @@ impl Value {
             Value::Text(text) => format!("`\"{text}\"`"),
             Value::List(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    /// What it says, and nothing else: of equal keys the one that counts, in the order of their names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counting: BTreeMap<_, _> =
+            self.entries.iter().map(|entry| (&entry.name, &entry.node.value)).collect();
+        f.write_char('{')?;
+        for (name, value) in counting {
+            write!(f, "{name:?}:{value},")?;
+        }
+        f.write_char('}')
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("null"),
+            Value::Flag(flag) => write!(f, "{flag}"),
+            Value::Number(number) => f.write_str(number),
+            Value::Text(text) => write!(f, "{text:?}"),
+            Value::List(items) => {
+                f.write_char('[')?;
+                items.iter().try_for_each(|item| write!(f, "{},", item.value))?;
+                f.write_char(']')
+            }
+            Value::Object(object) => object.fmt(f),
         }
     }
 }

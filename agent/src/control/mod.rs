@@ -7,6 +7,7 @@
 mod client;
 mod message;
 mod server;
+mod text;
 mod view;
 
 pub use client::{AskError, ask};

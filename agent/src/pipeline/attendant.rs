@@ -6,15 +6,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::joint::Joint;
-use super::keeping::Message;
+use super::keeping::{Message, News};
 use super::quarantine::Ward;
+use super::roster::{Member, Roster};
 use crate::chain::Chain;
 use crate::checkpoint::Note;
 use crate::control::{
@@ -31,15 +34,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The files of a flow that are listed; a status of ten thousand helps nobody.
 const FILES: usize = 1000;
 
+/// What a flow's reader said, if it did in time.
+type Answered<T> = (Arc<Member>, Option<T>);
+
 /// How far each file of a flow is safe.
 type Safe = BTreeMap<FileId, Offset>;
 
 /// Answers for all flows.
 #[derive(Debug)]
-pub(super) struct Attendant<'a> {
-    flows: &'a [Joint],
+pub(super) struct Attendant {
+    roster: Arc<Roster>,
     /// To ask the checkpoint. Not held open by us: it ends with the last sender.
-    messages: mpsc::WeakSender<(usize, Message)>,
+    messages: mpsc::WeakSender<Message>,
     ward: Ward,
     state_directory: PathBuf,
     started: Instant,
@@ -47,37 +53,47 @@ pub(super) struct Attendant<'a> {
     server: Option<Server>,
 }
 
-impl<'a> Attendant<'a> {
+impl Attendant {
     /// Opens the socket. An agent that cannot have one ships logs all the same.
     pub(super) fn start(
-        flows: &'a [Joint],
-        messages: mpsc::WeakSender<(usize, Message)>,
+        roster: Arc<Roster>,
+        messages: mpsc::WeakSender<Message>,
         ward: Ward,
         state_directory: PathBuf,
-    ) -> Attendant<'a> {
+    ) -> Attendant {
         let server = Server::bind(&state_directory)
             .inspect_err(|error| {
                 warn!(directory = %state_directory.display(), error = %Chain(error),
                       "could not open the control socket; goes on, and `kinetail status` will find nobody");
             })
             .ok();
-        Attendant { flows, messages, ward, state_directory, started: Instant::now(), server }
+        Attendant { roster, messages, ward, state_directory, started: Instant::now(), server }
     }
 
     /// Answers for as long as it is polled.
     pub(super) async fn attend(&self) {
-        match &self.server {
-            Some(server) => server.serve(async |request| self.answer(request).await).await,
-            None => std::future::pending().await,
-        }
+        let serve = async {
+            if let Some(server) = &self.server {
+                server.serve(async |request| self.answer(request).await).await;
+            }
+        };
+        let tell = async {
+            loop {
+                self.roster.asked.notified().await;
+                self.status().await.to_string().lines().for_each(|line| info!("{line}"));
+            }
+        };
+        join(serve, tell).await;
     }
 
     async fn answer(&self, request: Request) -> Answer {
         match request {
             Request::Status => Answer::Status(self.status().await),
             Request::Explain { path } => self.explain(path).await,
-            Request::Replay { picked, after } => self.ward.replay(self.flows, &picked, after).await,
-            Request::Clear { picked } => self.ward.clear(self.flows, &picked).await,
+            Request::Replay { picked, after } => {
+                self.ward.replay(&self.roster.members(), &picked, after).await
+            }
+            Request::Clear { picked } => self.ward.clear(&self.roster.members(), &picked).await,
             Request::Set { path, to } => {
                 let answered = self.ask(|| {
                     let path = path.clone();
@@ -96,26 +112,27 @@ impl<'a> Attendant<'a> {
     }
 
     /// Puts a question to all readers at once, and waits for their answers.
-    async fn ask<T, Q>(&self, question: impl Fn() -> Q) -> Vec<(&Joint, Option<T>)>
+    async fn ask<T, Q>(&self, question: impl Fn() -> Q) -> Vec<Answered<T>>
     where
         T: Send + 'static,
         Q: FnOnce(&mut Source, Instant) -> T + Send + 'static,
     {
         let deadline = Instant::now() + PATIENCE;
-        let asked: Vec<_> = self.flows.iter().map(|flow| (flow, flow.bell.ask(question()))).collect();
+        let ask = |member: Arc<Member>| (member.joint.bell.ask(question()), member);
+        let asked: Vec<_> = self.roster.members().into_iter().map(ask).collect();
         let mut answers = Vec::new();
-        for (flow, answer) in asked {
-            answers.push((flow, in_time(deadline, answer).await));
+        for (answer, member) in asked {
+            answers.push((member, in_time(deadline, answer).await));
         }
         answers
     }
 
-    /// How far each file of each flow is safe.
-    async fn safe(&self) -> Vec<Safe> {
+    /// How far each file of each of these flows is safe.
+    async fn safe<T>(&self, flows: &[Answered<T>]) -> Vec<Safe> {
         let deadline = Instant::now() + PATIENCE;
         let mut safe = Vec::new();
-        for index in 0..self.flows.len() {
-            safe.push(self.safe_of(index, deadline).await.unwrap_or_default());
+        for (member, _) in flows {
+            safe.push(self.safe_of(member.joint.index, deadline).await.unwrap_or_default());
         }
         safe
     }
@@ -123,8 +140,8 @@ impl<'a> Attendant<'a> {
     async fn safe_of(&self, index: usize, deadline: Instant) -> Option<Safe> {
         let messages = self.messages.upgrade()?;
         let (answer, answered) = oneshot::channel();
-        let asked = Message::Note(Note::Asked(answer));
-        timeout_at(deadline, messages.send((index, asked))).await.ok()?.ok()?;
+        let asked = Message::Flow(index, News::Note(Note::Asked(answer)));
+        timeout_at(deadline, messages.send(asked)).await.ok()?.ok()?;
         let files = in_time(deadline, answered).await?;
         Some(files.into_iter().map(|file: Generation| (file.file, file.position.offset)).collect())
     }
@@ -134,8 +151,10 @@ impl<'a> Attendant<'a> {
             let path = path.clone();
             move |source, _| source.explain(&path)
         });
-        let (explained, safe) = (explained.await, self.safe().await);
-        let flows = explained.into_iter().zip(safe).map(|((flow, explanation), safe)| {
+        let explained = explained.await;
+        let safe = self.safe(&explained).await;
+        let flows = explained.into_iter().zip(safe).map(|((member, explanation), safe)| {
+            let flow = &member.joint;
             let explanation: Explanation = explanation.ok_or_else(|| no_answer(flow))?;
             Ok(Explained::new(&flow.name, &explanation, |listed| file(listed, &safe)))
         });
@@ -147,17 +166,19 @@ impl<'a> Attendant<'a> {
 
     async fn status(&self) -> Status {
         let surveys = self.ask(|| |source: &mut Source, _| source.survey()).await;
-        let safe = self.safe().await;
-        let is_stopping = self.flows.iter().any(|flow| flow.bell.is_stopped());
+        let safe = self.safe(&surveys).await;
         let agent = Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
             state_directory: self.state_directory.clone(),
-            run: if is_stopping { Run::Stopping } else { Run::Running },
+            run: if self.roster.is_stopping() { Run::Stopping } else { Run::Running },
         };
         let flows = surveys.into_iter().zip(safe);
-        Status { agent, flows: flows.map(|((flow, survey), safe)| status_of(flow, survey, &safe)).collect() }
+        Status {
+            agent,
+            flows: flows.map(|((flow, survey), safe)| status_of(&flow.joint, survey, &safe)).collect(),
+        }
     }
 }
 
@@ -170,10 +191,12 @@ fn no_answer(flow: &Joint) -> String {
     format!("the reader of flow {} did not answer; it may be stopping, or its disk may hang", flow.name)
 }
 
-fn amended(answered: Vec<(&Joint, Option<Result<Amended, AmendError>>)>) -> Answer {
-    let amendment = |(flow, result): (&Joint, Option<_>)| match result {
-        Some(result) => Amendment::new(&flow.name, result),
-        None => Amendment { flow: flow.name.clone(), outcome: Outcome::Refused { reason: no_answer(flow) } },
+fn amended(answered: Vec<Answered<Result<Amended, AmendError>>>) -> Answer {
+    let amendment = |(member, result): (Arc<Member>, Option<_>)| match (&member.joint, result) {
+        (flow, Some(result)) => Amendment::new(&flow.name, result),
+        (flow, None) => {
+            Amendment { flow: flow.name.clone(), outcome: Outcome::Refused { reason: no_answer(flow) } }
+        }
     };
     Answer::Amended { flows: answered.into_iter().map(amendment).collect() }
 }

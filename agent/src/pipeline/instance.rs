@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::chain::Chain;
@@ -36,9 +36,9 @@ struct Inquirer {
 }
 
 /// Asks on behalf of `flows`, now and from time to time.
-pub(super) async fn know(flows: &[Flow], aws: &Aws) -> Known {
+pub(super) async fn know(flows: impl Iterator<Item = &Flow>, aws: &Aws) -> Known {
     let (tell, known) = watch::channel(None);
-    let periods = flows.iter().flat_map(|flow| flow.parser.steps()).filter_map(Step::instance_period);
+    let periods = flows.flat_map(|flow| flow.parser.steps()).filter_map(Step::instance_period);
     if let Some(period) = periods.min() {
         let ec2 = Ec2::new(aws.credentials(), |settings| aws.connector(settings));
         let mut inquirer = Inquirer { ec2, tell, period, is_away: false };
@@ -50,10 +50,10 @@ pub(super) async fn know(flows: &[Flow], aws: &Aws) -> Known {
 }
 
 impl Inquirer {
+    /// Asks as long as there is a flow that wants to know.
     async fn run(mut self, first: Duration) {
         let mut next = first;
-        loop {
-            sleep(next).await;
+        while timeout(next, self.tell.closed()).await.is_err() {
             next = self.ask().await;
         }
     }

@@ -16,6 +16,8 @@ use crate::source::Bell;
 /// What the steps of one flow share, and what it is called.
 #[derive(Debug)]
 pub(super) struct Joint {
+    /// What it is called in messages; no other flow ever was.
+    pub(super) index: usize,
     pub(super) name: String,
     pub(super) id: FlowId,
     pub(super) stream: String,
@@ -33,9 +35,10 @@ pub(super) struct Joint {
 }
 
 impl Joint {
-    /// For a flow whose batches may hold `bytes`.
-    pub(super) fn new(flow: &Flow, bytes: usize) -> Joint {
+    /// For a flow that is `index` in messages and whose batches may hold `bytes`.
+    pub(super) fn new(flow: &Flow, index: usize, bytes: usize) -> Joint {
         Joint {
+            index,
             name: flow.name.clone(),
             id: flow.id.clone(),
             stream: flow.stream.clone(),

@@ -4,7 +4,8 @@
 //! what was refused before the rest is acked. So whatever a checkpoint says is safe was written before, and is synced with
 //! it. (G1)
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,15 +15,56 @@ use tokio::time::Instant;
 use super::replay::Verdict;
 use super::spools::Spools;
 use super::strays::Gathered;
-use crate::checkpoint::{Keeper, Note, Store};
+use crate::checkpoint::{Keeper, Note, Parked, Store, StoreError};
 use crate::loss::Cause;
+use crate::metrics::Metrics;
 use crate::position::{FileId, FlowId, Mark};
 use crate::quarantine::{Quarantine, Stray};
 use crate::send::Refused;
 
-/// What a flow has to say.
+/// What it is told.
 #[derive(Debug)]
 pub(super) enum Message {
+    /// By the flow that is called so.
+    Flow(usize, News),
+    /// Flows begin; and who waits until that is on the disk, or is told that it cannot be.
+    Enter(Entry, oneshot::Sender<bool>),
+    /// Flows that have said everything end; their positions are parked with those that are already.
+    Leave {
+        /// What they are called.
+        indices: Vec<usize>,
+        /// Who waits for all that is parked then.
+        answer: oneshot::Sender<Parked>,
+    },
+    /// What was said so far is to be on the disk; and who waits for that, or is told that it cannot be.
+    Save(oneshot::Sender<bool>),
+}
+
+/// Flows that begin.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Who they are.
+    pub(super) entrants: Vec<Entrant>,
+    /// What is left of the positions that were parked.
+    pub(super) parked: Parked,
+}
+
+/// A flow that begins.
+#[derive(Debug)]
+pub(super) struct Entrant {
+    /// What it is called in messages.
+    pub(super) index: usize,
+    pub(super) id: FlowId,
+    pub(super) metrics: Arc<Metrics>,
+    /// Where its spool is, if it has one.
+    pub(super) spool: Option<PathBuf>,
+    /// The files that it begins with.
+    pub(super) notes: Vec<Note>,
+}
+
+/// What a flow has to say.
+#[derive(Debug)]
+pub(super) enum News {
     /// To the checkpoint.
     Note(Note),
     /// Lines that do not match.
@@ -47,24 +89,24 @@ pub(super) struct Keeping {
     pub(super) store: Arc<Store>,
     pub(super) quarantine: Arc<Quarantine>,
     /// Who is called by which index.
-    pub(super) flows: Vec<FlowId>,
+    pub(super) flows: BTreeMap<usize, FlowId>,
     /// The spools of those that have one.
     pub(super) spools: Spools,
 }
 
 impl Keeping {
     /// Keeps the checkpoint until all senders are done; then writes it a last time, and says whether that succeeded.
-    pub(super) async fn run(mut self, mut told: mpsc::Receiver<(usize, Message)>) -> bool {
+    pub(super) async fn run(mut self, mut told: mpsc::Receiver<Message>) -> bool {
         loop {
             let due = self.keeper.due();
             let sweep = self.spools.due();
             // Receiving loses nothing when the time comes first.
             tokio::select! {
                 message = told.recv() => match message {
-                    Some((index, message)) => self.take(index, message).await,
+                    Some(message) => self.take(message).await,
                     None => break,
                 },
-                () = sleep_until(due), if due.is_some() => self.save().await,
+                () = sleep_until(due), if due.is_some() => drop(self.save().await),
                 () = sleep_until(sweep), if sweep.is_some() => self.sweep().await,
             }
         }
@@ -74,26 +116,74 @@ impl Keeping {
         self.keeper.due().is_none()
     }
 
-    async fn take(&mut self, index: usize, message: Message) {
+    async fn take(&mut self, message: Message) {
         match message {
-            Message::Note(note) => self.keeper.note(index, note),
-            Message::Strays(mut gathered) => {
+            Message::Flow(index, news) => self.hear(index, news).await,
+            Message::Enter(entry, answer) => {
+                self.enter(entry);
+                // Who asked may be gone by now, here and below.
+                answer.send(self.save().await).ok();
+            }
+            Message::Leave { indices, answer } => {
+                for index in indices {
+                    self.keeper.leave(index);
+                    self.flows.remove(&index).iter().for_each(|flow| self.spools.leave(flow));
+                }
+                answer.send(self.keeper.parked().clone()).ok();
+            }
+            Message::Save(answer) => {
+                answer.send(self.save().await).ok();
+            }
+        }
+    }
+
+    /// Takes up the first flows, before any reads: a crash in the first second must not make another first start of it.
+    ///
+    /// # Errors
+    /// If that cannot be written down, and one would start for the first time again.
+    pub(super) fn start(&mut self, entry: Entry, is_first: bool) -> Result<(), StoreError> {
+        self.enter(entry);
+        let snapshot = self.keeper.snapshot(Instant::now());
+        match self.store.save(&snapshot.state) {
+            Err(error) if is_first => return Err(error),
+            // What the last checkpoint says of each flow stays true, so a full disk does not keep them from going on.
+            Err(error) => self.keeper.unsaved(&error),
+            Ok(()) => self.keeper.saved(&snapshot),
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, Entry { entrants, parked }: Entry) {
+        self.keeper.park(parked);
+        for Entrant { index, id, metrics, spool, notes } in entrants {
+            if let Some(directory) = spool {
+                self.spools.enter(id.clone(), directory);
+            }
+            self.flows.insert(index, id.clone());
+            self.keeper.enter(index, id, metrics);
+            notes.into_iter().for_each(|note| self.keeper.note(index, note));
+        }
+    }
+
+    async fn hear(&mut self, index: usize, news: News) {
+        match news {
+            News::Note(note) => self.keeper.note(index, note),
+            News::Strays(mut gathered) => {
                 let strays = std::mem::take(&mut gathered.strays);
                 let strays = strays.into_iter().map(|(file, stray)| (Some(file), stray)).collect();
                 self.keep(index, strays).await;
             }
-            Message::Refused(refused) => {
+            News::Refused(refused) => {
                 let strays = refused.into_iter().map(|refused| self.stray(index, refused)).collect();
                 self.keep(index, strays).await;
             }
-            Message::Replayed { taken, back, answer } => {
+            News::Replayed { taken, back, answer } => {
                 let verdict = Verdict { sent: taken.len() as u64, refused: back.len() as u64 };
                 self.write(move |quarantine| {
                     quarantine.remove(&taken);
                     quarantine.give_back(&back);
                 })
                 .await;
-                // Who asked may be gone by now.
                 answer.send(verdict).ok();
             }
         }
@@ -112,7 +202,7 @@ impl Keeping {
 
     /// Gives lines to the quarantine.
     async fn keep(&self, index: usize, strays: Vec<(Option<FileId>, Stray)>) {
-        let Some(flow) = self.flows.get(index).cloned() else { return };
+        let Some(flow) = self.flows.get(&index).cloned() else { return };
         let mut paths: Vec<(Option<FileId>, Arc<Path>)> = Vec::new();
         let mut placed = Vec::with_capacity(strays.len());
         for (file, stray) in strays {
@@ -125,23 +215,24 @@ impl Keeping {
         self.write(move |quarantine| quarantine.keep(&flow, &placed)).await;
     }
 
-    /// Writes a checkpoint, without holding up the network.
-    async fn save(&mut self) {
+    /// Writes a checkpoint, without holding up the network; says whether it is on the disk.
+    async fn save(&mut self) -> bool {
         let snapshot = self.keeper.snapshot(Instant::now());
         let store = Arc::clone(&self.store);
         let saving =
             self.write(move |quarantine| (quarantine.sync().then(|| store.save(&snapshot.state)), snapshot));
         match saving.await {
-            Some((Some(result), snapshot)) => {
-                if result.is_ok() {
-                    self.spools.saved(&snapshot.state);
-                    self.sweep().await;
-                }
-                self.keeper.saved(snapshot.records(), result);
+            Some((Some(Ok(())), snapshot)) => {
+                self.spools.saved(&snapshot.state);
+                self.sweep().await;
+                self.keeper.saved(&snapshot);
+                return true;
             }
+            Some((Some(Err(error)), _)) => self.keeper.unsaved(&error),
             Some((None, _)) => self.keeper.held_back(),
             None => {}
         }
+        false
     }
 
     /// Removes what is delivered from the spools.

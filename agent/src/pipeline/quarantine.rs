@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::joint::Joint;
-use super::replay::{Replayer, Verdict};
+use super::replay::Verdict;
+use super::roster::Member;
 use crate::chain::Chain;
 use crate::control::{Answer, Picked, Replayed};
 use crate::loss::Cause;
@@ -22,17 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many bytes of lines are taken out at once: small enough for the least that a flow may hold.
 const ROUND_BYTES: usize = 64 * 1024;
 
-/// The quarantine, and what each flow needs to send its lines after all.
+/// The quarantine, and who asks for it.
 #[derive(Debug)]
 pub(super) struct Ward {
     pub(super) quarantine: Arc<Quarantine>,
-    /// One for each flow, in their order.
-    pub(super) replayers: Vec<Replayer>,
 }
 
 impl Ward {
     /// Sends lines that match by now; one round of them.
-    pub(super) async fn replay(&self, flows: &[Joint], picked: &Picked, after: u64) -> Answer {
+    pub(super) async fn replay(&self, flows: &[Arc<Member>], picked: &Picked, after: u64) -> Answer {
         let filter = match filter(flows, picked) {
             Ok(filter) => filter,
             Err(reason) => return Answer::Refused { reason },
@@ -46,8 +44,8 @@ impl Ward {
         let mut replayed = Replayed { next: entries.last().map(|entry| entry.number), ..Replayed::default() };
         let (mut back, mut answers) = (Vec::new(), Vec::new());
         for (index, entries) in by_heir(entries, flows) {
-            let of_flow = index.and_then(|index| Some((flows.get(index)?, self.replayers.get(index)?)));
-            let Some((flow, replayer)) = of_flow else {
+            let Some(Member { joint, replayer }) = index.and_then(|index| flows.get(index)).map(Arc::as_ref)
+            else {
                 replayed.unclaimed += entries.len() as u64;
                 back.extend(entries.iter().map(|entry| entry.number));
                 continue;
@@ -55,7 +53,7 @@ impl Ward {
             let mut sorted = replayer.sort(&entries);
             replayed.unmatched += sorted.unmatched.len() as u64;
             back.append(&mut sorted.unmatched);
-            let (left, sent) = replayer.send(sorted, flow, deadline).await;
+            let (left, sent) = replayer.send(sorted, joint, deadline).await;
             replayed.held_up += left.len() as u64;
             back.extend(left);
             answers.extend(sent);
@@ -75,7 +73,7 @@ impl Ward {
     }
 
     /// Removes lines.
-    pub(super) async fn clear(&self, flows: &[Joint], picked: &Picked) -> Answer {
+    pub(super) async fn clear(&self, flows: &[Arc<Member>], picked: &Picked) -> Answer {
         let filter = match filter(flows, picked) {
             Ok(filter) => filter,
             Err(reason) => return Answer::Refused { reason },
@@ -109,23 +107,23 @@ async fn in_time(deadline: Instant, answer: oneshot::Receiver<Verdict>) -> Optio
 }
 
 /// Which entries are meant by the words of an operator.
-fn filter(flows: &[Joint], Picked { flow, reason }: &Picked) -> Result<Filter, String> {
+fn filter(flows: &[Arc<Member>], Picked { flow, reason }: &Picked) -> Result<Filter, String> {
     let named = |text: &String| {
-        let known = flows.iter().find(|known| known.name == *text).map(|known| known.id.clone());
+        let known = flows.iter().find(|known| known.joint.name == *text).map(|known| known.joint.id.clone());
         known.unwrap_or_else(|| FlowId::from_text(text.clone()))
     };
     let cause = |label: &String| {
         Cause::from_label(label).ok_or_else(|| format!("`{label}` is no reason for which lines are kept"))
     };
-    let configured = flows.iter().map(|flow| flow.id.clone()).collect();
+    let configured = flows.iter().map(|flow| flow.joint.id.clone()).collect();
     Ok(Filter { flow: flow.as_ref().map(named), cause: reason.as_ref().map(cause).transpose()?, configured })
 }
 
 /// The entries of each flow that may send them.
-fn by_heir(entries: Vec<Entry>, flows: &[Joint]) -> BTreeMap<Option<usize>, Vec<Entry>> {
+fn by_heir(entries: Vec<Entry>, flows: &[Arc<Member>]) -> BTreeMap<Option<usize>, Vec<Entry>> {
     let mut sorted: BTreeMap<Option<usize>, Vec<Entry>> = BTreeMap::new();
     for entry in entries {
-        sorted.entry(heir(&entry.flow, flows.iter().map(|flow| &flow.id))).or_default().push(entry);
+        sorted.entry(heir(&entry.flow, flows.iter().map(|flow| &flow.joint.id))).or_default().push(entry);
     }
     sorted
 }

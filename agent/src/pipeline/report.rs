@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use super::joint::Joint;
+use super::roster::{Manner, Roster};
 use crate::chain::Chain;
 use crate::checkpoint::{Store, StoreError};
 use crate::metrics::{Metric, Metrics, sum};
@@ -21,11 +22,9 @@ const PUBLISH: Duration = Duration::from_secs(1);
 const FILE: &str = "metrics.prom";
 
 /// Tells how far the agent is.
-pub(super) struct Reporter<'a> {
-    flows: &'a [Joint],
+pub(super) struct Reporter {
+    roster: Arc<Roster>,
     store: Arc<Store>,
-    /// What the log is told of the agent beside its progress.
-    detail: Detail,
     started: Instant,
     published: String,
     /// What is being written. Kept while it is waited for: who gives up the wait and publishes again must not write
@@ -37,24 +36,25 @@ pub(super) struct Reporter<'a> {
 /// What became of a text for the monitoring.
 type Published = (Result<(), StoreError>, String);
 
-impl<'a> Reporter<'a> {
-    pub(super) fn new(flows: &'a [Joint], store: Arc<Store>, detail: Detail) -> Reporter<'a> {
+impl Reporter {
+    pub(super) fn new(roster: Arc<Roster>, store: Arc<Store>) -> Reporter {
         let started = Instant::now();
-        Reporter { flows, store, detail, started, published: String::new(), publishing: None, failing: false }
+        Reporter { roster, store, started, published: String::new(), publishing: None, failing: false }
     }
 
     /// Tells at intervals, for as long as it is polled.
-    pub(super) async fn run(&mut self, period: Option<Duration>) {
+    pub(super) async fn run(&mut self) {
         let mut tick = interval(PUBLISH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next = period.map(|period| Instant::now() + period);
+        let mut told = Instant::now();
         loop {
             let now = tick.tick().await;
             self.publish(now).await;
-            if next.is_some_and(|next| now >= next) {
-                next = period.map(|period| now + period);
+            if self.roster.manner().period.is_some_and(|period| now >= told + period) {
+                told = now;
                 self.tell();
-                for flow in self.flows {
+                for member in self.roster.members() {
+                    let flow = &member.joint;
                     catching_up(&flow.name, &flow.metrics, flow.pace());
                 }
             }
@@ -71,20 +71,22 @@ impl<'a> Reporter<'a> {
     /// account of each flow.
     fn tell(&self) {
         let uptime = self.started.elapsed();
+        let (members, Manner { detail, .. }) = (self.roster.members(), self.roster.manner());
+        let flows = members.iter().map(|member| &member.joint);
         let counted = |flow: &Joint| Counts::of(&flow.metrics, flow.processing);
-        let counts: Vec<Counts> = self.flows.iter().map(counted).collect();
-        let all = Counts::sum(&counts);
+        let counts: Vec<Counts> = flows.clone().map(counted).collect();
+        let all = Counts::sum(&[Counts::sum(&counts), self.roster.gone()]);
         info!("{}", all.agent_progress(uptime));
-        say(all.loudness(self.detail), &all.agent_behind());
-        if self.detail == Detail::Internal {
-            let flows = self.flows.iter().zip(&counts);
+        say(all.loudness(detail), &all.agent_behind());
+        if detail == Detail::Internal {
+            let flows = flows.clone().zip(&counts);
             let mut status: serde_json::Map<_, _> = flows
                 .map(|(flow, counts)| (flow.id.to_string(), counts.flow_status(&flow.metrics)))
                 .collect();
             status.insert("Agent".to_owned(), all.agent_status(uptime));
             info!("Agent: Status: {}", serde_json::Value::Object(status));
         }
-        for (flow, counts) in self.flows.iter().zip(&counts) {
+        for (flow, counts) in flows.zip(&counts) {
             let id = flow.id.as_str();
             info!("{}", counts.flow_progress(id));
             say(counts.loudness(flow.detail), &counts.flow_behind(id));
@@ -97,7 +99,9 @@ impl<'a> Reporter<'a> {
     /// Writes the file for the monitoring, if a value changed. Not on this thread: a disk that hangs must not hold up
     /// the network.
     async fn publish(&mut self, now: Instant) {
-        for Joint { metrics, on_the_way, budget, samples, .. } in self.flows {
+        let members = self.roster.members();
+        for member in &members {
+            let Joint { metrics, on_the_way, budget, samples, .. } = &member.joint;
             let age =
                 on_the_way.oldest().map_or(Duration::ZERO, |opened| now.saturating_duration_since(opened));
             metrics.set(Metric::OldestUndeliveredSeconds, age.as_secs());
@@ -106,7 +110,8 @@ impl<'a> Reporter<'a> {
             samples.lock().unwrap_or_else(PoisonError::into_inner).note(now, read, behind);
         }
         self.settle().await;
-        let metrics: Vec<&Metrics> = self.flows.iter().map(|flow| flow.metrics.as_ref()).collect();
+        let flows = members.iter().map(|member| member.joint.metrics.as_ref());
+        let metrics: Vec<&Metrics> = flows.chain([self.roster.agent.as_ref()]).collect();
         let text = prometheus(&sum(&metrics));
         if text != self.published {
             let store = Arc::clone(&self.store);

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 
-use super::keeping::Message;
+use super::keeping::{Message, News};
 use super::on_the_way::OnTheWay;
 use super::reader::Parcel;
 use super::replay::{self, Replay, Verdict};
@@ -31,7 +31,7 @@ pub(super) struct Sending<S> {
     pub(super) sender: Sender<S>,
     pub(super) on_the_way: Arc<OnTheWay>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) messages: mpsc::Sender<(usize, Message)>,
+    pub(super) messages: mpsc::Sender<Message>,
 }
 
 /// Where a batch is from. What it holds of the memory is given back when this is dropped.
@@ -57,7 +57,7 @@ impl<S: Stream> Sending<S> {
                         delivering.push(deliver(batch, Origin::Files { _charge: charge }));
                     }
                     Some(Parcel::Dropped(dropped)) => self.note(Note::Dropped(dropped)).await,
-                    Some(Parcel::Strays(gathered)) => self.tell(Message::Strays(gathered)).await,
+                    Some(Parcel::Strays(gathered)) => self.tell(News::Strays(gathered)).await,
                     Some(Parcel::Replay(Replay { batch, numbers, answer, charge })) => {
                         delivering.push(deliver(batch, Origin::Quarantine { numbers, answer, _charge: charge }));
                     }
@@ -81,7 +81,7 @@ impl<S: Stream> Sending<S> {
         match origin {
             Origin::Files { .. } => {
                 if !refused.is_empty() {
-                    self.tell(Message::Refused(refused)).await;
+                    self.tell(News::Refused(refused)).await;
                 }
                 self.note(Note::Acked(acked)).await;
             }
@@ -93,18 +93,18 @@ impl<S: Stream> Sending<S> {
                     if is_refused(index) { &mut back } else { &mut taken }.push(number);
                 }
                 replay::end(&self.metrics, taken.len() as u64, back.len() as u64);
-                self.tell(Message::Replayed { taken, back, answer }).await;
+                self.tell(News::Replayed { taken, back, answer }).await;
             }
         }
     }
 
-    async fn tell(&self, message: Message) {
+    async fn tell(&self, news: News) {
         // The one who is told ends after all senders; if it did not, there is nobody left to tell.
-        self.messages.send((self.index, message)).await.unwrap_or_default();
+        self.messages.send(Message::Flow(self.index, news)).await.unwrap_or_default();
     }
 
     async fn note(&self, note: Note) {
-        self.tell(Message::Note(note)).await;
+        self.tell(News::Note(note)).await;
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::error;
 
 use crate::chain::Chain;
 use crate::config::Config;
-use crate::shutdown::StopRequests;
+use crate::requests::Requests;
 use crate::spool::{Asked, Signals, left};
 
 /// How often it is tried to become the one that delivers.
@@ -83,7 +83,7 @@ impl Shipper {
 
 fn ship(config: &Config, stop: &Stop) {
     while !stop.is_asked.load(Ordering::Acquire) {
-        let listen = || Ok(StopRequests::Program(Arc::clone(&stop.request)));
+        let listen = || Ok(Requests::Program(Arc::clone(&stop.request)));
         let wait = match super::run(config.clone(), listen) {
             Ok(()) => return,
             Err(error) if error.is_held_by_another() => LOCKED,

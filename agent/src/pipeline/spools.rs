@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::checkpoint::State;
-use crate::config::Flow;
 use crate::position::{FlowId, Offset};
 use crate::spool::{self, Delivered};
 
@@ -32,13 +31,14 @@ struct Spool {
 }
 
 impl Spools {
-    /// Those of `flows`, of which nothing is delivered.
-    pub(super) fn of(flows: &[Flow]) -> Spools {
-        let spool = |flow: &Flow| {
-            let directory = flow.spool.as_ref()?.directory.clone();
-            Some(Spool { flow: flow.id.clone(), directory, delivered: Vec::new() })
-        };
-        Spools { spools: flows.iter().filter_map(spool).collect(), next: None }
+    /// Looks after that of a flow, in `directory`, too; nothing of it is delivered.
+    pub(super) fn enter(&mut self, flow: FlowId, directory: PathBuf) {
+        self.spools.push(Spool { flow, directory, delivered: Vec::new() });
+    }
+
+    /// Leaves that of a flow alone.
+    pub(super) fn leave(&mut self, flow: &FlowId) {
+        self.spools.retain(|spool| spool.flow != *flow);
     }
 
     /// When to look again; none if there is nothing to look at.

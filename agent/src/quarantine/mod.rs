@@ -14,7 +14,7 @@ mod journal;
 mod segment;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::{error, info};
@@ -37,14 +37,17 @@ pub struct Quarantine {
     state: Mutex<State>,
     /// What the metrics are not told of yet: whoever reads them is to see a line in one place, never in two or none.
     counts: Mutex<Vec<Count>>,
-    /// Who counts for which flow, and for those whose heir it is; the first also counts what is nobody's.
-    flows: Vec<(FlowId, Arc<Metrics>)>,
+    /// Who counts for which flow, and for those whose heir it is.
+    flows: Mutex<Vec<(FlowId, Arc<Metrics>)>>,
+    /// Counts what is nobody's.
+    agent: Arc<Metrics>,
 }
 
 /// Something that the metrics of a flow are to be told.
 #[derive(Debug)]
 struct Count {
-    flow: FlowId,
+    /// Nothing if it is nobody's.
+    flow: Option<FlowId>,
     metric: Metric,
     change: Change,
 }
@@ -65,19 +68,26 @@ struct State {
 }
 
 impl Quarantine {
-    /// The quarantine in the state directory `directory`, with `bytes` on the disk at most, of `flows`.
+    /// The quarantine in the state directory `directory`, with `bytes` on the disk at most, which nobody
+    /// [is of](Quarantine::is_of) yet. What is nobody's is counted by `agent`.
     ///
     /// What cannot be read of it is counted and left out; a directory that cannot be written to is tried again with each
     /// line.
     #[must_use]
-    pub fn open(directory: &Path, bytes: u64, flows: Vec<(FlowId, Arc<Metrics>)>) -> Quarantine {
+    pub fn open(directory: &Path, bytes: u64, agent: Arc<Metrics>) -> Quarantine {
         let (journal, damaged) = Journal::open(directory, bytes);
         let state = Mutex::new(State { journal, failing: false, unsynced: false, evicting: false });
-        let quarantine = Quarantine { state, counts: Mutex::default(), flows };
+        let quarantine = Quarantine { state, counts: Mutex::default(), flows: Mutex::default(), agent };
         quarantine.note_damaged(&damaged);
         quarantine.with(|_| ());
         quarantine.tell();
         quarantine
+    }
+
+    /// Says who fills it from now on: what other flows have left in it is counted by their heirs. May wait for the disk.
+    pub fn is_of(&self, flows: Vec<(FlowId, Arc<Metrics>)>) {
+        *self.flows() = flows;
+        self.with(|_| ());
     }
 
     /// Keeps `strays` of the flow `flow`, each with where its file is; those that are kept already are not kept twice.
@@ -88,8 +98,12 @@ impl Quarantine {
             for (at, (path, stray)) in strays.iter().enumerate() {
                 match state.journal.keep(flow, path, millis, stray) {
                     Ok(()) => {
-                        self.count(flow, Metric::LinesQuarantined(stray.cause), Change::More(stray.lines));
-                        self.count(flow, Metric::UnackedRecords, Change::Less(stray.lines));
+                        self.count(
+                            Some(flow),
+                            Metric::LinesQuarantined(stray.cause),
+                            Change::More(stray.lines),
+                        );
+                        self.count(Some(flow), Metric::UnackedRecords, Change::Less(stray.lines));
                         if std::mem::take(&mut state.failing) {
                             info!("the quarantine is written again");
                         }
@@ -98,8 +112,8 @@ impl Quarantine {
                         note_failure(state, &error);
                         let rest = strays.get(at..).unwrap_or_default();
                         let lines = rest.iter().map(|(_, stray)| stray.lines).sum();
-                        self.count(flow, Metric::LinesDropped(Reason::Unkept), Change::More(lines));
-                        self.count(flow, Metric::UnackedRecords, Change::Less(lines));
+                        self.count(Some(flow), Metric::LinesDropped(Reason::Unkept), Change::More(lines));
+                        self.count(Some(flow), Metric::UnackedRecords, Change::Less(lines));
                         return;
                     }
                 }
@@ -167,8 +181,10 @@ impl Quarantine {
     /// Tells the metrics what was counted since the last time. For the thread that publishes them.
     pub fn tell(&self) {
         let counts = std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+        let flows = self.flows();
         for Count { flow, metric, change } in counts {
-            let Some((_, metrics)) = self.flows.get(self.owner(&flow)) else { continue };
+            let owner = flow.and_then(|flow| flows.get(owner(&flow, &flows)?));
+            let metrics = owner.map_or(&self.agent, |(_, metrics)| metrics);
             match change {
                 Change::More(more) => metrics.add(metric, more),
                 Change::Less(less) => metrics.subtract(metric, less),
@@ -184,32 +200,31 @@ impl Quarantine {
         self.note_evicted(&mut state);
         self.count_dropped(Reason::Unkept, &state.journal.take_lost());
         let held = state.journal.tallies();
-        let held: Vec<_> = held.iter().map(|((of, _), tally)| (self.owner(of), tally.lines)).collect();
-        for (index, (flow, _)) in self.flows.iter().enumerate() {
-            let lines = held.iter().filter(|(owner, _)| *owner == index).map(|(_, lines)| lines).sum();
-            self.count(flow, Metric::QuarantinedLines, Change::Now(lines));
+        let flows = self.flows();
+        let held: Vec<_> = held.iter().map(|((of, _), tally)| (owner(of, &flows), tally.lines)).collect();
+        let lines_of = |whose| held.iter().filter(|(owner, _)| *owner == whose).map(|(_, lines)| lines).sum();
+        for (index, (flow, _)) in flows.iter().enumerate() {
+            self.count(Some(flow), Metric::QuarantinedLines, Change::Now(lines_of(Some(index))));
         }
-        if let Some((flow, _)) = self.flows.first() {
-            self.count(flow, Metric::QuarantineBytes, Change::Now(state.journal.bytes()));
-        }
+        self.count(None, Metric::QuarantinedLines, Change::Now(lines_of(None)));
+        self.count(None, Metric::QuarantineBytes, Change::Now(state.journal.bytes()));
         result
     }
 
-    /// Whose metrics tell of what belongs to `flow`.
-    fn owner(&self, flow: &FlowId) -> usize {
-        heir(flow, self.flows.iter().map(|(id, _)| id)).unwrap_or_default()
+    fn flows(&self) -> MutexGuard<'_, Vec<(FlowId, Arc<Metrics>)>> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, flow: &FlowId, metric: Metric, change: Change) {
-        let count = Count { flow: flow.clone(), metric, change };
+    fn count(&self, flow: Option<&FlowId>, metric: Metric, change: Change) {
+        let count = Count { flow: flow.cloned(), metric, change };
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).push(count);
     }
 
     /// Counts entries that are not kept any more.
     fn count_dropped(&self, reason: Reason, tallies: &Tallies) {
         for ((flow, _), tally) in tallies {
-            self.count(flow, Metric::LinesDropped(reason), Change::More(tally.lines));
-            self.count(flow, Metric::LinesReleased, Change::More(tally.lines));
+            self.count(Some(flow), Metric::LinesDropped(reason), Change::More(tally.lines));
+            self.count(Some(flow), Metric::LinesReleased, Change::More(tally.lines));
         }
     }
 
@@ -217,9 +232,7 @@ impl Quarantine {
         let Some(first) = damaged.first() else { return };
         error!(error = %Chain(first), lines = damaged.len(),
                "part of the quarantine can't be read; a line that a crash tore is read again from its file, another is lost");
-        if let Some((flow, _)) = self.flows.first() {
-            self.count(flow, Metric::QuarantineEntriesDamaged, Change::More(damaged.len() as u64));
-        }
+        self.count(None, Metric::QuarantineEntriesDamaged, Change::More(damaged.len() as u64));
     }
 
     fn note_evicted(&self, state: &mut State) {
@@ -238,6 +251,11 @@ impl Quarantine {
             );
         }
     }
+}
+
+/// Whose metrics tell of what belongs to `flow`, if that is anybody.
+fn owner(flow: &FlowId, flows: &[(FlowId, Arc<Metrics>)]) -> Option<usize> {
+    heir(flow, flows.iter().map(|(id, _)| id))
 }
 
 fn note_failure(state: &mut State, error: &JournalError) {

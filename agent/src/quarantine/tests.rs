@@ -40,6 +40,15 @@ fn open(directory: &Path) -> Journal {
     journal
 }
 
+/// The quarantine in a directory, filled by `flows`, and who counts what is nobody's.
+fn quarantine_of(directory: &Path, flows: &[(FlowId, Arc<Metrics>)]) -> (Quarantine, Arc<Metrics>) {
+    let agent = Arc::<Metrics>::default();
+    let quarantine = Quarantine::open(directory, BOUND, Arc::clone(&agent));
+    quarantine.is_of(flows.to_vec());
+    quarantine.tell();
+    (quarantine, agent)
+}
+
 /// What stands on the disk are the lines at these offsets, and the journal that reads it again counts as many.
 #[track_caller]
 fn check(directory: &Path, offsets: &[u64]) {
@@ -218,7 +227,7 @@ fn where_nothing_can_be_written_lines_are_counted_as_lost_and_later_ones_are_kep
     fs::write(directory.path().join("quarantine"), "").unwrap();
     let metrics = Arc::new(Metrics::default());
     metrics.set(Metric::UnackedRecords, 3);
-    let quarantine = Quarantine::open(directory.path(), BOUND, vec![(flow("a"), Arc::clone(&metrics))]);
+    let (quarantine, agent) = quarantine_of(directory.path(), &[(flow("a"), Arc::clone(&metrics))]);
     let path: Arc<Path> = Path::new("/log").into();
     quarantine.keep(&flow("a"), &[(Arc::clone(&path), stray(0)), (Arc::clone(&path), stray(10))]);
     quarantine.tell();
@@ -229,10 +238,7 @@ fn where_nothing_can_be_written_lines_are_counted_as_lost_and_later_ones_are_kep
     quarantine.tell();
     assert_eq!(metrics.get(Metric::LinesQuarantined(Cause::Unmatched)), 1);
     assert_eq!((metrics.get(Metric::UnackedRecords), metrics.get(Metric::QuarantinedLines)), (0, 1));
-    assert_eq!(
-        metrics.get(Metric::QuarantineBytes),
-        fs::metadata(&files(directory.path())[0]).unwrap().len()
-    );
+    assert_eq!(agent.get(Metric::QuarantineBytes), fs::metadata(&files(directory.path())[0]).unwrap().len());
     check(directory.path(), &[20]);
 }
 
@@ -289,7 +295,7 @@ fn what_belongs_to_no_flow_any_more_is_counted_by_its_heir() {
     keep(&mut open(directory.path()), 0);
     let flows = [FlowId::new("kinesis:other", "/other"), flow("heir")];
     let flows = flows.map(|id| (id, Arc::new(Metrics::default())));
-    let quarantine = Quarantine::open(directory.path(), BOUND, flows.to_vec());
+    let (quarantine, agent) = quarantine_of(directory.path(), &flows);
     let held = || flows.each_ref().map(|(_, metrics)| metrics.get(Metric::QuarantinedLines));
     assert_eq!(held(), [0, 1]);
     let configured = flows.iter().map(|(id, _)| id.clone()).collect();
@@ -298,13 +304,18 @@ fn what_belongs_to_no_flow_any_more_is_counted_by_its_heir() {
     quarantine.tell();
     assert_eq!(held(), [0, 0]);
     assert_eq!(flows[1].1.get(Metric::LinesReleased), 1);
+    // And when that has gone, by the agent.
+    keep(&mut quarantine.state.lock().unwrap().journal, 10);
+    quarantine.is_of(flows[..1].to_vec());
+    quarantine.tell();
+    assert_eq!((held()[0], agent.get(Metric::QuarantinedLines)), (0, 1));
 }
 
 #[test]
 fn what_leaves_is_released_and_dropped_by_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let metrics = Arc::new(Metrics::default());
-    let quarantine = Quarantine::open(directory.path(), BOUND, vec![(flow("a"), Arc::clone(&metrics))]);
+    let (quarantine, agent) = quarantine_of(directory.path(), &[(flow("a"), Arc::clone(&metrics))]);
     let path: Arc<Path> = Path::new("/log").into();
     let strays: Vec<_> = (0..200).map(|offset| (Arc::clone(&path), stray(offset))).collect();
     metrics.set(Metric::UnackedRecords, 200);
@@ -315,7 +326,7 @@ fn what_leaves_is_released_and_dropped_by_its_reason() {
     let evicted = of(Metric::LinesDropped(Reason::Evicted));
     assert_eq!(of(Metric::LinesDropped(Reason::Cleared)), cleared.lines);
     assert_eq!((evicted + cleared.lines, of(Metric::LinesReleased)), (200, 200));
-    assert_eq!((of(Metric::QuarantinedLines), of(Metric::QuarantineBytes)), (0, 0));
+    assert_eq!((of(Metric::QuarantinedLines), agent.get(Metric::QuarantineBytes)), (0, 0));
 }
 
 /// What an operator or the agent does to the quarantine.

@@ -101,6 +101,12 @@ impl Counts {
         })
     }
 
+    /// What stays of them when the flow is gone.
+    #[must_use]
+    pub fn of_the_gone(self) -> Counts {
+        Counts { behind: 0, newer_files: 0, ..self }
+    }
+
     /// How far the agent is.
     #[must_use]
     pub fn agent_progress(&self, uptime: Duration) -> String {

@@ -38,6 +38,14 @@ pub struct Patience {
     pub answer: Option<Duration>,
 }
 
+impl Patience {
+    /// How long one call may take as a whole, if there is a bound.
+    #[must_use]
+    pub fn of_a_call(&self) -> Option<Duration> {
+        Some(self.connection? + self.answer?)
+    }
+}
+
 impl Default for Patience {
     /// The Java agent's.
     fn default() -> Patience {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 use tracing::{error, info};
 
+use super::Source;
 use super::disk::{Content, Disk, Kind, Stat};
 use super::evidence::{self, Opened};
 use super::files::Files;
@@ -20,6 +21,13 @@ use crate::position::{FileId, Mark, Position};
 
 /// How many more files are closed than must be, as a part of all: each choice looks at every open file.
 const SPARE: usize = 8;
+
+impl Source {
+    /// Has at most so many files open from now on, as soon as the next is opened.
+    pub fn set_open_files(&mut self, most: usize) {
+        self.files.settings.open_files = most;
+    }
+}
 
 impl Files {
     /// Takes in a file that is read from `position` on.

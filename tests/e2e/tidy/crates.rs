@@ -66,7 +66,7 @@ pub(crate) const AGENT: Crate = Crate {
                 "chain",
             ],
         ),
-        ("shutdown", &[]),
+        ("requests", &[]),
         // The language of the socket; who answers is the pipeline's business.
         ("control", &["position", "chain", "source"]),
         (
@@ -91,7 +91,7 @@ pub(crate) const AGENT: Crate = Crate {
                 "report",
                 "spool",
                 "config",
-                "shutdown",
+                "requests",
                 "control",
             ],
         ),
@@ -108,7 +108,7 @@ pub(crate) const AGENT: Crate = Crate {
         ("cli/checkpoint", &["checkpoint", "position", "source"]),
         ("cli/quarantine", &["checkpoint", "loss", "position", "quarantine"]),
         // Who asks the agent to stop: the service manager, or the end of what it reads.
-        ("cli/run", &["shutdown"]),
+        ("cli/run", &["requests"]),
         ("cli/pipe", &["spool"]),
         ("cli/takeover", &["checkpoint", "position", "source", "takeover"]),
         ("cli/handback", &["checkpoint", "source", "takeover"]),
@@ -122,7 +122,7 @@ pub(crate) const AGENT: Crate = Crate {
         "quarantine/mod",
         "takeover/prove",
         "report/cloudwatch/publisher",
-        "shutdown",
+        "requests",
         "spool",
     ],
     shell_names: &["chain", "metrics"],

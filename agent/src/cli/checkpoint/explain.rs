@@ -68,15 +68,8 @@ fn write(path: &Path, flows: &[Explained], out: &mut dyn Write) -> io::Result<()
         if let Some(Kin { file, row }) = kin {
             writeln!(out, "  taken for {}, inode {} on device {}", file.path, file.inode, file.device)?;
             writeln!(out, "  as {row}")?;
-            writeln!(out, "  {}", progress(file))?;
+            writeln!(out, "  {file}")?;
         }
     }
     Ok(())
-}
-
-/// How far a file is, in words.
-pub(in crate::cli) fn progress(file: &File) -> String {
-    let read = file.read.map_or(String::new(), |read| format!("read to {read}, "));
-    let safe = file.safe.map_or("where it is safe is not known".to_owned(), |safe| format!("safe to {safe}"));
-    format!("{read}{safe} (of {}, {} behind), {}", file.size, file.behind, file.stage)
 }

@@ -23,7 +23,6 @@ use crate::exit::Exit;
 use crate::position::Generation;
 use crate::source::{AmendError, Amended};
 
-pub(super) use explain::progress;
 pub(super) use show::write_text;
 
 /// Does what the words behind `checkpoint` say.

@@ -64,6 +64,7 @@ Examples:
 const AFTER_REFERENCE: &str = "\
 Examples:
   kinetail reference | less
+  kinetail reference --man > /usr/share/man/man5/agent.json.5
   kinetail reference --markdown > etc/agent.json.md";
 
 const AFTER_PARSE: &str = "\
@@ -332,14 +333,21 @@ pub(super) struct Status {
 #[derive(Args, Debug)]
 pub(super) struct Reference {
     /// As Markdown
-    #[arg(long)]
+    #[arg(long, conflicts_with = "man")]
     markdown: bool,
+    /// As the manual page agent.json(5), in roff
+    #[arg(long)]
+    man: bool,
 }
 
 impl Reference {
     /// What the reference is to look like.
     pub(super) fn form(&self) -> Form {
-        if self.markdown { Form::Markdown } else { Form::Text }
+        match (self.markdown, self.man) {
+            (true, _) => Form::Markdown,
+            (_, true) => Form::Manual,
+            (false, false) => Form::Text,
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! `kinetail reference`: every key of `agent.json`, out of the table of keys.
 //!
-//! As text for a terminal, or as the Markdown page that is committed as `etc/agent.json.md`.
+//! As text for a terminal, as the Markdown page that is committed as `etc/agent.json.md`, or as the manual page that the
+//! packages hold.
 
 use std::fmt;
 use std::io::{self, Write};
+
+use roff::{Inline, Roff, bold, roman};
 
 use crate::config::key::{Default, Effect, Holder, Key, Kind, Origin, Unit};
 use crate::config::keys::KEYS;
@@ -31,6 +34,8 @@ pub(super) enum Form {
     Text,
     /// For the page.
     Markdown,
+    /// For `man`.
+    Manual,
 }
 
 /// Prints the reference.
@@ -38,6 +43,7 @@ pub(super) fn run(form: Form, out: &mut dyn Write) -> io::Result<Exit> {
     match form {
         Form::Text => write!(out, "{}", Text)?,
         Form::Markdown => write!(out, "{}", Markdown)?,
+        Form::Manual => manual().to_writer(out)?,
     }
     Ok(Exit::Done)
 }
@@ -91,6 +97,53 @@ impl fmt::Display for Text {
         }
         Ok(())
     }
+}
+
+/// The page agent.json(5).
+fn manual() -> Roff {
+    const TITLE: [&str; 5] = ["AGENT.JSON", "5", "", concat!("kinetail ", env!("CARGO_PKG_VERSION")), ""];
+    const EXAMPLE: &str = "\
+{
+  \"flows\": [
+    { \"filePattern\": \"/var/log/httpd/*access_log*\", \"kinesisStream\": \"ApplicationLogInputStream\" }
+  ]
+}";
+    let mut page = Roff::new();
+    page.control("TH", TITLE);
+    page.control("SH", ["NAME"])
+        .text([roman("agent.json - the configuration of kinetail, and of the Java agent before it")]);
+    page.control("SH", ["SYNOPSIS"]);
+    page.text([bold("/etc/aws-kinesis/agent.json")]).control("br", []);
+    page.text([bold("/etc/aws-kinesis/agent.d/"), roman("*.json")]);
+    page.control("SH", ["DESCRIPTION"]).text(marked(syntax()));
+    page.control("SH", ["EXAMPLE"]).control("nf", []).text([roman(EXAMPLE)]).control("fi", []);
+    for holder in HOLDERS {
+        let title = format!("KEYS OF {}", holder.name().replace('`', "").to_uppercase());
+        page.control("SH", [title.as_str()]);
+        for key in keys_of(holder) {
+            let facts = match default(key.default) {
+                default if default.is_empty() => value(key.kind),
+                default => format!("{}, default {default}", value(key.kind)),
+            };
+            page.control("TP", []).text([bold(key.name)]);
+            page.text(marked(&format!("{facts}; from {}.", origin(key.origin))));
+            page.control("br", []).text(marked(&meaning(key)));
+        }
+    }
+    page.control("SH", ["SEE ALSO"]).text([bold("kinetail"), roman("(1)")]);
+    page
+}
+
+/// The part of [`PREFACE`] that is for readers.
+fn syntax() -> &'static str {
+    PREFACE.rsplit_once("-->").map_or(PREFACE, |(_, text)| text.trim())
+}
+
+/// Text whose words between backquotes stand out; what is bold in Markdown does not.
+fn marked(text: &str) -> Vec<Inline> {
+    let plain = text.replace("**", "");
+    let parts = plain.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { roman(part) } else { bold(part) }).collect()
 }
 
 /// Writes `text` in indented lines of [`WIDTH`].
@@ -221,6 +274,19 @@ mod tests {
             assert!(plain.contains(&key.help.replace('`', "")), "help of {}", key.name);
             assert!(page.contains(&format!("| `{}` | ", key.name)), "{}", key.name);
         }
+    }
+
+    #[test]
+    fn the_manual_has_every_key_and_no_mark_of_markdown() {
+        let manual = printed(Form::Manual);
+        for key in KEYS {
+            let heading = format!("\n.TP\n\\fB{}\\fR\n", key.name.replace('-', "\\-"));
+            assert!(manual.contains(&heading), "{}", key.name);
+        }
+        let entries = manual.lines().filter(|line| *line == ".TP").count();
+        assert_eq!(entries, KEYS.len());
+        assert!(manual.contains("\n.SH DESCRIPTION\nThe configuration is JSON"));
+        assert!(!manual.contains('`') && !manual.contains("**") && !manual.contains("<!--"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs kinetail on Ubuntu and starts it: user data of an instance, once the settings below are filled in.
 #
-# There are no packages yet. What is fetched is an archive with two files, the program and its unit:
+# It does not use the packages yet. What is fetched is an archive with three files, the program, its launcher and its unit:
 #
-#   tar -czf kinetail-x86_64.tar.gz -C target/release kinetail -C "$PWD/packaging/systemd" aws-kinesis-agent.service
+#   tar -czf kinetail-x86_64.tar.gz -C target/release kinetail -C "$PWD/packaging" start-aws-kinesis-agent \
+#       -C "$PWD/packaging/systemd" aws-kinesis-agent.service
 #
 # It is used only if it has the SHA-256 that is given here. The instance needs the profile that the stack of
 # packaging/cloudformation/log-analytics.yaml gives out as InstanceProfileName; the region it knows by itself.
@@ -74,8 +75,8 @@ fetch() {
     curl --fail --silent --show-error --location --retry 5 --retry-all-errors --output "$folder/archive" "$url" ||
         fail "$url cannot be fetched"
     echo "$sha256  $folder/archive" | sha256sum --check --status - || fail "$url has another SHA-256 than $sha256"
-    tar -xzf "$folder/archive" -C "$folder" --no-same-owner kinetail "$unit" ||
-        fail "$url does not hold kinetail and $unit"
+    tar -xzf "$folder/archive" -C "$folder" --no-same-owner kinetail start-aws-kinesis-agent "$unit" ||
+        fail "$url does not hold kinetail, start-aws-kinesis-agent and $unit"
 }
 
 # The configuration that is there, perhaps edited by hand or in the image, is left as it is.
@@ -107,6 +108,7 @@ main() {
         useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "$user"
     fi
     install -m 0755 "$folder/kinetail" /usr/bin/kinetail
+    install -m 0755 "$folder/start-aws-kinesis-agent" /usr/bin/start-aws-kinesis-agent
     install -m 0644 "$folder/$unit" "/etc/systemd/system/$unit"
     configure
     let_read_logs

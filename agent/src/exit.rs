@@ -1,6 +1,6 @@
 //! How the process ends: one code for each answer to "would a restart help?".
 //!
-//! The unit file, the README and the manual name the same codes.
+//! The unit file, the page of operations and the manual name the same codes.
 
 use std::process::ExitCode;
 

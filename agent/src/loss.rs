@@ -1,8 +1,8 @@
 //! Every way a line may be left behind, and every way it may be set apart for an operator.
 //!
-//! [`Reason`] is the only list of the former and [`Cause`] of the latter: each has a label in the metrics, a row in the
-//! README and a place in the books, which balance as read + released = acked + quarantined by cause + dropped by
-//! reason + on the way.
+//! [`Reason`] is the only list of the former and [`Cause`] of the latter: each has a label in the metrics, a row on the page
+//! of operations and a place in the books, which balance as read + released = acked + quarantined by cause + dropped by
+//! reason + discarded + on the way.
 
 use crate::position::Span;
 
@@ -23,7 +23,7 @@ impl Reason {
     /// Every reason, in the order of the way of the data.
     pub const ALL: [Reason; 4] = [Reason::Unmatched, Reason::Unkept, Reason::Evicted, Reason::Cleared];
 
-    /// The word for it in metrics, in the log and in the README.
+    /// The word for it in metrics, in the log and on the page of operations.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Cause {
     /// Every cause, in the order of the way of the data.
     pub const ALL: [Cause; 2] = [Cause::Unmatched, Cause::Refused];
 
-    /// The word for it in metrics, on the disk, on the command line and in the README.
+    /// The word for it in metrics, on the disk, on the command line and on the page of operations.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {

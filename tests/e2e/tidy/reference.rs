@@ -1,5 +1,5 @@
-//! What the pages list is what the code has, both ways: keys in the reference; and in the README metrics, exit codes,
-//! reasons for a drop, and of the cloud half metrics, variables, reasons to set something aside.
+//! What the pages list is what the code has, both ways: keys in the reference; metrics, exit codes and reasons for a drop on the
+//! page of operations; and in the README of the cloud half metrics, variables, reasons to set something aside.
 //!
 //! On a page each list is a table whose header begins with the word for it; the first cell of a row holds the name,
 //! or several, in backticks. In the code each list is one file, whose text is read.
@@ -23,14 +23,17 @@ struct List {
 
 const README: &str = "README.md";
 
+/// Where an operator reads what the agent does.
+const OPERATIONS: &str = "packaging/doc/operations.md";
+
 /// What `kinetail reference --markdown` prints.
 const REFERENCE: &str = "etc/agent.json.md";
 
 const LISTS: [List; 7] = [
-    List { entry: "Metric", page: README, path: "agent/src/metrics.rs", names: metrics },
+    List { entry: "Metric", page: OPERATIONS, path: "agent/src/metrics.rs", names: metrics },
     List { entry: "Key", page: REFERENCE, path: "agent/src/config/keys.rs", names: keys },
-    List { entry: "Exit code", page: README, path: "agent/src/exit.rs", names: numbers_of_arms },
-    List { entry: "Reason", page: README, path: "agent/src/loss.rs", names: texts_of_arms },
+    List { entry: "Exit code", page: OPERATIONS, path: "agent/src/exit.rs", names: numbers_of_arms },
+    List { entry: "Reason", page: OPERATIONS, path: "agent/src/loss.rs", names: texts_of_arms },
     List {
         entry: "CloudWatch metric",
         page: README,
@@ -207,7 +210,7 @@ mod tests {
     /// What is found when `text` stands at `path` in a tree that is otherwise in order.
     #[track_caller]
     fn check(path: &str, text: &str, expected: &[&str]) {
-        let mut files = vec![(README, PAGE), (REFERENCE, KEYS)];
+        let mut files = vec![(README, PAGE), (OPERATIONS, PAGE), (REFERENCE, KEYS)];
         files.extend(CODE);
         files.push((path, text));
         assert_eq!(violations(&fixture(&files)), expected);
@@ -224,8 +227,8 @@ mod tests {
             "agent/src/metrics.rs",
             "const A: &str = \"kinetail_open_files\"; const B: &str = \"kinetail_ {x}\";",
             &[
-                "README.md: Metric `kinetail_open_files` has no row",
-                "README.md: Metric `kinetail_lines_dropped_total` is not in agent/src/metrics.rs",
+                "packaging/doc/operations.md: Metric `kinetail_open_files` has no row",
+                "packaging/doc/operations.md: Metric `kinetail_lines_dropped_total` is not in agent/src/metrics.rs",
             ],
         );
     }
@@ -247,7 +250,10 @@ mod tests {
         check(
             "agent/src/exit.rs",
             "match exit { Exit::Failed => 1 }",
-            &["README.md: Exit code `1` has no row", "README.md: Exit code `78` is not in agent/src/exit.rs"],
+            &[
+                "packaging/doc/operations.md: Exit code `1` has no row",
+                "packaging/doc/operations.md: Exit code `78` is not in agent/src/exit.rs",
+            ],
         );
     }
 
@@ -257,8 +263,8 @@ mod tests {
             "agent/src/loss.rs",
             "match reason { Reason::Refused => \"refused\" }",
             &[
-                "README.md: Reason `refused` has no row",
-                "README.md: Reason `unmatched` is not in agent/src/loss.rs",
+                "packaging/doc/operations.md: Reason `refused` has no row",
+                "packaging/doc/operations.md: Reason `unmatched` is not in agent/src/loss.rs",
             ],
         );
     }
@@ -290,7 +296,7 @@ mod tests {
             "",
             &[
                 "agent/src/exit.rs: no exit code was found",
-                "README.md: Exit code `78` is not in agent/src/exit.rs",
+                "packaging/doc/operations.md: Exit code `78` is not in agent/src/exit.rs",
             ],
         );
     }

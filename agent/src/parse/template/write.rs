@@ -130,33 +130,46 @@ fn millis(text: &[u8], parts: i64) -> Option<i64> {
     }
 }
 
-/// What a program says, and the stack trace behind it: from the line on before the first that begins with `at` and some
-/// space around it, as those of Java do.
+/// What a program says, and the stack trace behind it.
 fn write_message(object: &mut Object<'_>, key: Key<'_>, trace: Option<&'static str>, text: &[u8]) {
+    let text = without_line_end(text);
     let (message, stack) = match trace.and_then(|_| trace_start(text)) {
         Some(start) => (text.get(..start).unwrap_or_default(), text.get(start..)),
         None => (text, None),
     };
     object.text(key, without_line_end(message));
     match (trace, stack) {
-        (Some(trace), Some(stack)) => object.text(Key(trace), without_line_end(stack)),
+        (Some(trace), Some(stack)) => object.text(Key(trace), stack),
         (Some(trace), None) => object.null(Key(trace)),
         (None, _) => {}
     }
 }
 
-/// Where the stack trace behind a message begins.
+/// Where the stack trace behind a message begins: at the line that names what was thrown, before the first that begins with
+/// `at` and some space around it, as those of Java do. What was thrown may itself say several lines, as Jackson's
+/// exceptions do, and may have no line of calls: the JVM leaves those out of what it throws often.
 fn trace_start(text: &[u8]) -> Option<usize> {
-    let mut before = 0;
+    // The last line that a trace may begin with, and the last that names what was thrown.
+    let (mut last, mut named) = (None, None);
     for newline in memchr_iter(b'\n', text) {
         let line = text.get(newline + 1..).unwrap_or_default();
         if line.starts_with(b"\tat ") || line.starts_with(b"    at ") {
-            // The line before names what was thrown, unless it is the message's first.
-            return Some(if before == 0 { newline + 1 } else { before });
+            return named.or(last).or(Some(newline + 1));
         }
-        before = newline + 1;
+        last = Some(newline + 1);
+        named = if class_name(line).is_some() { last } else { named };
     }
-    None
+    // Without such a line a name has to be plain: a host may be named like a class.
+    let name = class_name(text.get(named?..)?)?;
+    if name.ends_with(b"Exception") || name.ends_with(b"Error") { named } else { None }
+}
+
+/// The name of a class and its packages at the start of `text`, if it ends the line or a colon follows.
+fn class_name(text: &[u8]) -> Option<&[u8]> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"._$".contains(byte) || !byte.is_ascii();
+    let (name, behind) = text.split_at(text.iter().take_while(|byte| is_part(byte)).count());
+    let is_whole = name.contains(&b'.') && matches!(behind, [] | [b':' | b'\r' | b'\n', ..]);
+    is_whole.then_some(name)
 }
 
 fn without_line_end(text: &[u8]) -> &[u8] {

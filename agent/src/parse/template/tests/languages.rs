@@ -126,6 +126,14 @@ fn a_pattern_of_log4j_reads_its_lines_and_the_trace_behind_them() {
         (format!("it failed\n{trace}\n"), "it failed", json!(trace)),
         (format!("a\nb\n{trace}\n"), "a\nb", json!(trace)),
         ("x\n\tat a".to_owned(), "x", json!("\tat a")),
+        ("x\na.B: c\n at [Source: d]\n\tat a".to_owned(), "x", json!("a.B: c\n at [Source: d]\n\tat a")),
+        ("x\nB: c\n\tat a".to_owned(), "x", json!("B: c\n\tat a")),
+        ("x\njava.lang.NullPointerException\n".to_owned(), "x", json!("java.lang.NullPointerException")),
+        ("x\na.SomeError: y".to_owned(), "x", json!("a.SomeError: y")),
+        ("x\na.SomeError was thrown".to_owned(), "x\na.SomeError was thrown", Value::Null),
+        ("x\nexample.net: y".to_owned(), "x\nexample.net: y", Value::Null),
+        ("x\na.SomeError: y\nCaused by: z".to_owned(), "x", json!("a.SomeError: y\nCaused by: z")),
+        ("a.SomeError: y".to_owned(), "a.SomeError: y", Value::Null),
     ] {
         let line = line(&text);
         check_both(

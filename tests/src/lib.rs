@@ -14,6 +14,7 @@
 //! - [`host`] is a machine in a temporary directory, [`agent`] the process on it, [`crash`] its sudden end;
 //! - [`writer`] writes numbered log lines and rotates; [`server`] writes them as httpd does, and [`logrotate`] rotates;
 //! - [`httpd`] is a real Apache and [`visitor`] its traffic;
+//! - [`jvm`] is a real program that logs through log4j2 or logback;
 //! - [`pipe`] is `kinetail pipe`, and both ends of what it reads;
 //! - [`java`] is the Java agent, as far as it keeps positions;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
@@ -42,6 +43,7 @@ pub mod host;
 pub mod httpd;
 pub mod instance;
 pub mod java;
+pub mod jvm;
 pub mod logrotate;
 pub mod metrics;
 pub mod oracle;

@@ -1,24 +1,20 @@
 #!/usr/bin/env bash
 # Installs kinetail on Debian and starts it: user data of an instance, once the settings below are filled in.
 #
-# It does not use the packages yet. What is fetched is an archive with three files, the program, its launcher and its unit:
-#
-#   tar -czf kinetail-x86_64.tar.gz -C target/release kinetail -C "$PWD/packaging" start-aws-kinesis-agent \
-#       -C "$PWD/packaging/systemd" aws-kinesis-agent.service
-#
-# It is used only if it has the SHA-256 that is given here. The instance needs the profile that the stack of
+# The package is used only if it has the SHA-256 that is given here. The instance needs the profile that the stack of
 # packaging/cloudformation/log-analytics.yaml gives out as InstanceProfileName; the region it knows by itself.
 #
-# It may be run again, for a newer archive or after a failure; an agent.json that is there is kept. A failure ends it
+# It may be run again, for a newer package or after a failure; an agent.json that is there is kept. A failure ends it
 # with a reason, which cloud-init keeps in /var/log/cloud-init-output.log.
-set -euo pipefail
+set -Eeuo pipefail
 
 # ---- Settings ----
 
-# Where the archive for each machine is, and its SHA-256 as of sha256sum. Both stay empty for what you do not use.
-readonly archive_x86_64=''
+# The version, the address of the directory that has its package, such as https://HOST/DIRECTORY, and the package's
+# SHA-256 for each machine as it stands in SHA256SUMS; it stays empty for a machine that you do not use.
+readonly version=0.1.0
+readonly source=''
 readonly sha256_x86_64=''
-readonly archive_aarch64=''
 readonly sha256_aarch64=''
 
 # The stream, and the files that go there.
@@ -27,12 +23,23 @@ readonly pattern='/var/log/apache2/*access.log*'
 
 # ---- Debian ----
 
+file="kinetail_${version}_$(dpkg --print-architecture).deb"
+readonly file
+
+export DEBIAN_FRONTEND=noninteractive
+
+# The network of an instance that has just been started may not be up yet.
+readonly apt=(apt-get -qq -o Acquire::Retries=5)
+
+# The lists of a fresh image are old, or none.
 install_tools() {
-    if ! command -v curl >/dev/null; then
-        export DEBIAN_FRONTEND=noninteractive
-        apt-get -qq update
-        apt-get -qq install --yes --no-install-recommends ca-certificates curl
-    fi
+    "${apt[@]}" update
+    command -v curl >/dev/null || "${apt[@]}" install --yes --no-install-recommends ca-certificates curl
+}
+
+install_package() {
+    # Nobody is there to be asked about a file that was edited: it is kept, and the new one put beside it.
+    "${apt[@]}" install --yes --no-install-recommends -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$1"
 }
 
 # Apache's logs belong to the group adm here, which is less than the right of root that the unit gives otherwise.
@@ -50,40 +57,40 @@ UNIT
 
 readonly user=aws-kinesis-agent-user
 readonly unit=aws-kinesis-agent.service
+readonly configuration=/etc/aws-kinesis/agent.json
 
-# What is fetched and made before it is put in its place.
+# apt reads what it is given as a user of its own.
 folder=$(mktemp -d)
+chmod 0755 "$folder"
 readonly folder
 trap 'rm -rf "$folder"' EXIT
 
 fail() {
+    trap - ERR
     echo "kinetail is not installed: $1" >&2
     exit 1
 }
+trap 'fail "line $LINENO failed: $BASH_COMMAND"' ERR
 
 fetch() {
-    local url sha256
-    case "$(uname -m)" in
-    x86_64) url=$archive_x86_64 sha256=$sha256_x86_64 ;;
-    aarch64) url=$archive_aarch64 sha256=$sha256_aarch64 ;;
-    *) fail "there is no archive for $(uname -m)" ;;
-    esac
-    if [[ -z $url || ! $sha256 =~ ^[0-9a-f]{64}$ ]]; then
-        fail "the address or the SHA-256 of the archive for $(uname -m) is not filled in"
+    local sha256=$sha256_x86_64
+    if [[ $(uname -m) == aarch64 ]]; then
+        sha256=$sha256_aarch64
+    fi
+    if [[ -z $source || ! $sha256 =~ ^[0-9a-f]{64}$ ]]; then
+        fail "source, or the SHA-256 of the package for $(uname -m), is not filled in"
     fi
     # The network may not be up yet: half a minute of attempts.
-    curl --fail --silent --show-error --location --retry 5 --retry-all-errors --output "$folder/archive" "$url" ||
-        fail "$url cannot be fetched"
-    echo "$sha256  $folder/archive" | sha256sum --check --status - || fail "$url has another SHA-256 than $sha256"
-    tar -xzf "$folder/archive" -C "$folder" --no-same-owner kinetail start-aws-kinesis-agent "$unit" ||
-        fail "$url does not hold kinetail, start-aws-kinesis-agent and $unit"
+    curl --fail --silent --show-error --location --retry 5 --output "$folder/$file" "$source/$file" ||
+        fail "$source/$file cannot be fetched"
+    echo "$sha256  $folder/$file" | sha256sum --check --status - || fail "$file has another SHA-256 than $sha256"
 }
 
-# The configuration that is there, perhaps edited by hand or in the image, is left as it is.
+# A configuration that is there, perhaps edited by hand or in the image, is left as it is.
 configure() {
-    local target=/etc/aws-kinesis/agent.json
-    if [[ -e $target ]]; then
-        echo "$target is there already and is kept"
+    getent group "$user" >/dev/null || groupadd --system "$user"
+    if [[ -e $configuration ]]; then
+        echo "$configuration is there already and is kept"
         return
     fi
     cat >"$folder/agent.json" <<JSON
@@ -97,28 +104,26 @@ configure() {
   ]
 }
 JSON
-    install -D -m 0640 -g "$user" "$folder/agent.json" "$target"
+    install -D -m 0640 -g "$user" "$folder/agent.json" "$configuration"
 }
 
 main() {
     ((EUID == 0)) || fail "run as root"
     install_tools
     fetch
-    if ! getent passwd "$user" >/dev/null; then
-        useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "$user"
-    fi
-    install -m 0755 "$folder/kinetail" /usr/bin/kinetail
-    install -m 0755 "$folder/start-aws-kinesis-agent" /usr/bin/start-aws-kinesis-agent
-    install -m 0644 "$folder/$unit" "/etc/systemd/system/$unit"
+    # Before the package, which ships a configuration of its own.
     configure
+    install_package "$folder/$file"
+    local installed
+    read -r _ installed _ < <(kinetail version)
+    [[ $installed == "$version" ]] || fail "version $installed is there, not $version"
     let_read_logs
     kinetail check --strict || fail "the configuration is refused"
-
     systemctl daemon-reload
     systemctl enable --quiet "$unit"
     # Also when nothing is new: a stop and a start cost neither a line nor a repeat.
     systemctl restart "$unit"
-    echo "$(kinetail version) is installed and started; systemctl status $unit tells how it does"
+    echo "kinetail $version is installed and started; systemctl status $unit tells how it does"
 }
 
 main

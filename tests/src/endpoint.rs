@@ -145,36 +145,44 @@ impl Endpoint {
     /// # Errors
     /// If the emulator does not answer.
     pub async fn read(&self, stream: &str) -> Result<Vec<Stored>> {
-        let answer = self.client.list_shards().stream_name(stream).send().await?;
-        let mut records = Vec::new();
-        for shard in answer.shards() {
-            self.read_shard(stream, shard.shard_id(), &mut records).await?;
-        }
-        Ok(records)
+        read(&self.client, stream).await
     }
+}
 
-    async fn read_shard(&self, stream: &str, shard: &str, records: &mut Vec<Stored>) -> Result<()> {
-        let start = self.client.get_shard_iterator().stream_name(stream).shard_id(shard);
-        let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await?;
-        let mut place = start.shard_iterator;
-        while let Some(here) = place {
-            let answer = self.client.get_records().shard_iterator(here).send().await?;
-            if answer.records().is_empty() {
-                break;
-            }
-            place = answer.next_shard_iterator;
-            for record in answer.records {
-                let arrived = record.approximate_arrival_timestamp.context("a record without arrival")?;
-                records.push(Stored {
-                    shard: shard.to_owned(),
-                    arrived: Moment::from_millis(u64::try_from(arrived.to_millis()?)?),
-                    partition_key: record.partition_key.unwrap_or_default(),
-                    data: record.data.into_inner(),
-                });
-            }
-        }
-        Ok(())
+/// Everything in the stream, shard by shard, each in its order.
+///
+/// # Errors
+/// If the emulator does not answer.
+pub async fn read(client: &Client, stream: &str) -> Result<Vec<Stored>> {
+    let answer = client.list_shards().stream_name(stream).send().await?;
+    let mut records = Vec::new();
+    for shard in answer.shards() {
+        read_shard(client, stream, shard.shard_id(), &mut records).await?;
     }
+    Ok(records)
+}
+
+async fn read_shard(client: &Client, stream: &str, shard: &str, records: &mut Vec<Stored>) -> Result<()> {
+    let start = client.get_shard_iterator().stream_name(stream).shard_id(shard);
+    let start = start.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await?;
+    let mut place = start.shard_iterator;
+    while let Some(here) = place {
+        let answer = client.get_records().shard_iterator(here).send().await?;
+        if answer.records().is_empty() {
+            break;
+        }
+        place = answer.next_shard_iterator;
+        for record in answer.records {
+            let arrived = record.approximate_arrival_timestamp.context("a record without arrival")?;
+            records.push(Stored {
+                shard: shard.to_owned(),
+                arrived: Moment::from_millis(u64::try_from(arrived.to_millis()?)?),
+                partition_key: record.partition_key.unwrap_or_default(),
+                data: record.data.into_inner(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Keeps requests that read records apart from those that write some.

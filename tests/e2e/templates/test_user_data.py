@@ -1,80 +1,102 @@
 """The user data of instances, run with stand-ins for every program that changes a system: what they do, and when not.
 
 The stand-ins note how they were called and keep a copy of what would be installed. Nothing else is within reach of the
-scripts, so they do no harm whatever is wrong with them. That the scripts also work on a booted system is tried by hand.
+scripts, so they do no harm whatever is wrong with them. `packaging/test/install` runs them on booted systems.
 """
 
 import hashlib
-import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import unittest
 
+import yaml
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-SCRIPTS = sorted((ROOT / "packaging/user-data").glob("*.sh"))
+FOLDER = ROOT / "packaging/user-data"
 UNIT = "aws-kinesis-agent.service"
 USER = "aws-kinesis-agent-user"
+VERSION = "0.1.0"
+SHARED = "# ---- From here on the same for every distribution ----"
+
+# What EC2 takes as user data.
+LARGEST = 16 * 1024
 
 # What only reads, or writes into the scripts' own folder.
-REAL = ("bash", "cat", "curl", "gzip", "mktemp", "rm", "sha256sum", "tar", "uname")
+REAL = ("bash", "cat", "chmod", "curl", "mktemp", "rm", "sha256sum", "uname")
 
 STAND_IN = """#!{bash}
 echo "$(basename "$0") $*" >>"$NOTES/calls"
-case "$(basename "$0")" in
-install) cp "${{@: -2:1}}" "$NOTES/$(basename "${{@: -1}}")" ;;
-getent) [[ -e $NOTES/user-exists ]] ;;
-kinetail) [[ ! -e $NOTES/refused ]] ;;
+case "$(basename "$0") $1" in
+"install "*) cp "${{@: -2:1}}" "$NOTES/$(basename "${{@: -1}}")" ;;
+"getent "*) [[ -e $NOTES/group-exists ]] ;;
+"dpkg --print-architecture") echo "$ARCHITECTURE" ;;
+"apt-get -qq" | "dnf --quiet") [[ $* != *kinetail* || ! -e $NOTES/broken ]] ;;
+"kinetail version") echo "kinetail $(cat "$NOTES/version")" ;;
+"kinetail check") [[ ! -e $NOTES/refused ]] ;;
 esac
 """
-STAND_INS = ("apt-get", "dnf", "getent", "install", "kinetail", "systemctl", "useradd")
+STAND_INS = ("dpkg", "getent", "groupadd", "install", "kinetail", "systemctl")
+MANAGERS = {"amazon-linux-2023.sh": "dnf", "debian.sh": "apt-get", "ubuntu.sh": "apt-get"}
+
+
+def embedded():
+    """The script in the cloud-config, which runs that and nothing else."""
+    config = yaml.safe_load((FOLDER / "cloud-init.yaml").read_text(encoding="utf-8"))
+    (file,) = config.pop("write_files")
+    assert config == {"runcmd": [["bash", file["path"]]]}, config
+    return file["content"]
+
+
+# Each with the program that installs where it runs.
+SCRIPTS = [(name, (FOLDER / name).read_text(encoding="utf-8"), manager) for name, manager in MANAGERS.items()]
+SCRIPTS += [("cloud-init.yaml", embedded(), manager) for manager in ("apt-get", "dnf")]
 
 
 class UserData(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.notes = self.folder / "notes"
-        programs = self.folder / "bin"
-        programs.mkdir()
         self.notes.mkdir()
-        for name in REAL:
-            (programs / name).symlink_to(shutil.which(name))
-        # The stand-ins themselves need more than the scripts do.
-        text = STAND_IN.format(bash=shutil.which("bash")).replace("\n", f"\nPATH={os.environ['PATH']}\n", 1)
-        for name in STAND_INS:
-            (programs / name).write_text(text, encoding="utf-8")
-            (programs / name).chmod(0o755)
+        (self.notes / "version").write_text(VERSION, encoding="utf-8")
+        machine = os.uname().machine
+        self.architecture = {"x86_64": "amd64", "aarch64": "arm64"}[machine]
+        self.packages = self.folder / "packages"
+        self.packages.mkdir()
+        for name in (f"kinetail_{VERSION}_{self.architecture}.deb", f"kinetail-{VERSION}-1.{machine}.rpm"):
+            (self.packages / name).write_text("the package", encoding="utf-8")
+        self.sha256 = hashlib.sha256(b"the package").hexdigest()
 
-    def archive(self, *names):
-        """An archive of these files, and its SHA-256."""
-        path = self.folder / "kinetail.tar.gz"
-        with tarfile.open(path, "w:gz") as archive:
-            for name in names:
-                content = f"this is {name}".encode()
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
-        return path, hashlib.sha256(path.read_bytes()).hexdigest()
+    def programs(self, manager):
+        """A directory with all that a script may call on a system with this package manager."""
+        programs = self.folder / f"bin-{manager}"
+        if not programs.exists():
+            programs.mkdir()
+            for name in REAL:
+                (programs / name).symlink_to(shutil.which(name))
+            # The stand-ins themselves need more than the scripts do.
+            text = STAND_IN.format(bash=shutil.which("bash")).replace("\n", f"\nPATH={os.environ['PATH']}\n", 1)
+            for name in (*STAND_INS, manager):
+                (programs / name).write_text(text, encoding="utf-8")
+                (programs / name).chmod(0o755)
+        return programs
 
-    def run_script(self, script, path="", sha256=""):
+    def run_script(self, text, manager, source, sha256):
         """Runs a script with these settings: how it ended, what it said of it, and the calls that it made."""
-        address = f"file://{path}" if path else ""
-        text = script.read_text(encoding="utf-8")
-        for machine in ("x86_64", "aarch64"):
-            for name, value in (("archive", address), ("sha256", sha256)):
-                setting = f"readonly {name}_{machine}="
-                self.assertEqual(text.count(f"{setting}''\n"), 1)
-                text = text.replace(f"{setting}''\n", f"{setting}'{value}'\n")
+        for name, value in (("source", source), ("sha256_x86_64", sha256), ("sha256_aarch64", sha256)):
+            setting = f"readonly {name}=''\n"
+            self.assertEqual(text.count(setting), 1)
+            text = text.replace(setting, f"readonly {name}='{value}'\n")
         filled = self.folder / "script.sh"
         filled.write_text(text, encoding="utf-8")
         (self.notes / "calls").write_text("", encoding="utf-8")
         ended = subprocess.run(
             ["unshare", "--user", "--map-root-user", shutil.which("bash"), filled],
-            env={"PATH": str(self.folder / "bin"), "NOTES": str(self.notes)},
+            env={"PATH": str(self.programs(manager)), "NOTES": str(self.notes), "ARCHITECTURE": self.architecture},
             executable=shutil.which("unshare"),
             capture_output=True,
             text=True,
@@ -83,83 +105,102 @@ class UserData(unittest.TestCase):
         calls = (self.notes / "calls").read_text(encoding="utf-8").splitlines()
         return ended.returncode, ended.stderr, [call.split() for call in calls]
 
-    def check_refused(self, reason, path="", sha256=""):
-        for script in SCRIPTS:
-            with self.subTest(script=script.name):
-                code, said, calls = self.run_script(script, path, sha256)
-                self.assertEqual(code, 1, said)
-                self.assertIn(reason, said)
-                self.assertEqual([call for call in calls if call[0] in ("install", "systemctl")], [])
+    def run_filled(self, text, manager):
+        return self.run_script(text, manager, f"file://{self.packages}", self.sha256)
 
-    def test_there_is_a_script_for_each_distribution(self):
-        names = [script.name for script in SCRIPTS]
-        self.assertEqual(names, ["amazon-linux-2023.sh", "debian.sh", "ubuntu.sh"])
+    def check_refused(self, reason, source, sha256):
+        """It ends with this reason, in one line, and has installed nothing."""
+        for name, text, manager in SCRIPTS:
+            with self.subTest(script=name, manager=manager):
+                code, said, calls = self.run_script(text, manager, source, sha256)
+                self.assertEqual(code, 1, said)
+                self.assertRegex(said.splitlines()[-1], f"^kinetail is not installed: .*{reason}")
+                self.assertEqual([call for call in calls if call[0] in ("install", "systemctl", "groupadd")], [])
+                self.assertEqual([call for call in calls if any("kinetail" in word for word in call)], [])
+
+    def test_there_is_one_for_each_distribution_and_none_is_too_large(self):
+        self.assertEqual(sorted(path.name for path in FOLDER.iterdir()), sorted([*MANAGERS, "cloud-init.yaml"]))
+        for path in FOLDER.iterdir():
+            self.assertLessEqual(path.stat().st_size, LARGEST)
+
+    def test_the_cloud_config_does_what_the_scripts_do(self):
+        shared = {text.split(SHARED)[1].strip() for _, text, _ in SCRIPTS}
+        self.assertEqual(len(shared), 1)
+
+    def test_the_script_in_the_cloud_config_has_no_finding_of_shellcheck(self):
+        subprocess.run(["shellcheck", "-"], input=embedded(), text=True, check=True)
 
     def test_settings_that_are_not_filled_in_are_asked_for(self):
-        path, sha256 = self.archive("kinetail", UNIT)
-        self.check_refused("is not filled in")
-        self.check_refused("is not filled in", path)
-        self.check_refused("is not filled in", "", sha256)
-        self.check_refused("is not filled in", path, sha256[1:])
+        source = f"file://{self.packages}"
+        for source, sha256 in (("", ""), (source, ""), ("", self.sha256), (source, self.sha256[1:])):
+            self.check_refused("is not filled in", source, sha256)
 
-    def test_another_archive_than_that_of_the_sum_is_refused(self):
-        path, sha256 = self.archive("kinetail", UNIT)
-        self.check_refused("has another SHA-256", path, sha256[1:] + sha256[0])
+    def test_another_package_than_that_of_the_sum_is_refused(self):
+        self.check_refused("has another SHA-256", f"file://{self.packages}", self.sha256[1:] + self.sha256[0])
 
-    def test_an_archive_without_its_files_is_refused(self):
-        for names in (["kinetail"], [UNIT]):
-            self.check_refused("does not hold", *self.archive(*names))
+    def test_a_package_that_cannot_be_fetched_is_told(self):
+        self.check_refused("cannot be fetched", f"file://{self.folder}/nowhere", self.sha256)
 
-    def test_program_unit_and_configuration_are_installed_then_started(self):
-        path, sha256 = self.archive("kinetail", UNIT)
-        for script in SCRIPTS:
-            with self.subTest(script=script.name):
-                code, said, calls = self.run_script(script, path, sha256)
+    def test_configuration_then_package_are_installed_and_the_service_started(self):
+        for name, text, manager in SCRIPTS:
+            with self.subTest(script=name, manager=manager):
+                code, said, calls = self.run_filled(text, manager)
                 self.assertEqual(code, 0, said)
-                installed = [call[-1] for call in calls if call[0] == "install"]
                 drop_in = f"/etc/systemd/system/{UNIT}.d/logs.conf"
-                self.assertEqual(
-                    installed,
-                    ["/usr/bin/kinetail", f"/etc/systemd/system/{UNIT}", "/etc/aws-kinesis/agent.json"]
-                    + ([] if script.name.startswith("amazon") else [drop_in]),
-                )
-                order = [call[:2] for call in calls if call[0] in ("kinetail", "systemctl", "useradd")]
-                self.assertEqual(
-                    order,
-                    [
-                        ["useradd", "--system"],
-                        ["kinetail", "check"],
-                        ["systemctl", "daemon-reload"],
-                        ["systemctl", "enable"],
-                        ["systemctl", "restart"],
-                        ["kinetail", "version"],
-                    ],
-                )
-                self.assertEqual((self.notes / "kinetail").read_text(encoding="utf-8"), "this is kinetail")
+                steps = [call for call in calls if call[0] in ("groupadd", "install", manager, "kinetail", "systemctl")]
+                steps = [step for step in steps if "update" not in step]
+                package = self.packages.glob("*.rpm" if manager == "dnf" else "*.deb")
+                expected = [
+                    ("groupadd", USER),
+                    ("install", "/etc/aws-kinesis/agent.json"),
+                    (manager, next(package).name),
+                    ("kinetail", "version"),
+                    ("install", drop_in),
+                    ("kinetail", "--strict"),
+                    ("systemctl", "daemon-reload"),
+                    ("systemctl", UNIT),
+                    ("systemctl", UNIT),
+                ]
+                if manager == "dnf":
+                    expected.remove(("install", drop_in))
+                folder = re.compile("/tmp/[^/]*/")
+                self.assertEqual([(step[0], folder.sub("", step[-1])) for step in steps], expected)
+                self.assertEqual([step[1] for step in steps[-2:]], ["enable", "restart"])
                 (flow,) = json.loads((self.notes / "agent.json").read_text(encoding="utf-8"))["flows"]
                 self.assertEqual(flow["kinesisStream"], "ApplicationLogInputStream")
-                logs = "/var/log/httpd/*access_log*" if "amazon" in script.name else "/var/log/apache2/*access.log*"
+                logs = "/var/log/httpd/*access_log*" if manager == "dnf" else "/var/log/apache2/*access.log*"
                 self.assertEqual(flow["filePattern"], logs)
                 (configuration,) = [call for call in calls if call[-1] == "/etc/aws-kinesis/agent.json"]
                 self.assertIn(f"-m 0640 -g {USER}", " ".join(configuration))
 
-    def test_a_user_that_is_there_already_is_kept(self):
-        path, sha256 = self.archive("kinetail", UNIT)
-        (self.notes / "user-exists").touch()
-        for script in SCRIPTS:
-            code, said, calls = self.run_script(script, path, sha256)
-            self.assertEqual(code, 0, said)
-            self.assertIn(["getent", "passwd", USER], calls)
-            self.assertNotIn("useradd", [call[0] for call in calls])
+    def test_a_group_that_is_there_already_is_kept(self):
+        (self.notes / "group-exists").touch()
+        for name, text, manager in SCRIPTS:
+            with self.subTest(script=name, manager=manager):
+                code, said, calls = self.run_filled(text, manager)
+                self.assertEqual(code, 0, said)
+                self.assertIn(["getent", "group", USER], calls)
+                self.assertNotIn("groupadd", [call[0] for call in calls])
+
+    def check_not_started(self, reason):
+        for name, text, manager in SCRIPTS:
+            with self.subTest(script=name, manager=manager):
+                code, said, calls = self.run_filled(text, manager)
+                self.assertEqual(code, 1, said)
+                self.assertRegex(said.splitlines()[-1], f"^kinetail is not installed: .*{reason}")
+                self.assertNotIn("systemctl", [call[0] for call in calls])
 
     def test_a_configuration_that_is_refused_starts_nothing(self):
-        path, sha256 = self.archive("kinetail", UNIT)
         (self.notes / "refused").touch()
-        for script in SCRIPTS:
-            code, said, calls = self.run_script(script, path, sha256)
-            self.assertEqual(code, 1, said)
-            self.assertIn("the configuration is refused", said)
-            self.assertNotIn("systemctl", [call[0] for call in calls])
+        self.check_not_started("the configuration is refused")
+
+    def test_a_package_that_does_not_install_starts_nothing(self):
+        (self.notes / "broken").touch()
+        self.check_not_started("line [0-9]* failed: ")
+
+    def test_another_version_than_the_pinned_one_starts_nothing(self):
+        (self.notes / "version").write_text("0.1.01", encoding="utf-8")
+        self.check_not_started(f"version 0.1.01 is there, not {VERSION}")
 
 
 if __name__ == "__main__":

@@ -42,9 +42,8 @@ pub(crate) fn violations(tree: &Tree) -> Vec<String> {
 fn user_data(tree: &Tree) -> Vec<String> {
     let (_, configuration) = SHIPPED;
     let unit = UNIT.rsplit('/').next().unwrap_or(UNIT);
-    let program = setting(tree, "ExecStart").and_then(|command| command.split(' ').next());
     let named: Vec<&str> =
-        [Some(unit), Some(configuration), setting(tree, "User"), program].into_iter().flatten().collect();
+        [Some(unit), Some(configuration), setting(tree, "User")].into_iter().flatten().collect();
     let shared = |path: &str| Some(tree.text(path)?.split_once(SHARED)?.1);
     let [first, ..] = USER_DATA;
     USER_DATA
@@ -93,7 +92,7 @@ mod tests {
 
     const SCRIPT: &str = concat!(
         "# ---- From here on the same for every distribution ----\n",
-        "agent-user aws-kinesis-agent.service /etc/aws-kinesis/agent.json /usr/bin/kinetail\n",
+        "agent-user aws-kinesis-agent.service /etc/aws-kinesis/agent.json\n",
     );
 
     const FILES: [(&str, &str); 7] = [
@@ -151,9 +150,7 @@ mod tests {
 
     #[test]
     fn the_user_data_installs_what_the_unit_starts_where_the_agent_looks() {
-        let names =
-            ["aws-kinesis-agent.service", "/etc/aws-kinesis/agent.json", "agent-user", "/usr/bin/kinetail"];
-        for name in names {
+        for name in ["aws-kinesis-agent.service", "/etc/aws-kinesis/agent.json", "agent-user"] {
             check(
                 "packaging/user-data/ubuntu.sh",
                 name,
@@ -176,7 +173,7 @@ mod tests {
                 "packaging/user-data/{path}.sh: is not that of packaging/user-data/amazon-linux-2023.sh from the line `{SHARED}` on"
             )
         };
-        check("packaging/user-data/debian.sh", "kinetail\n", "kinetail\nmore\n", &[&differs("debian")]);
+        check("packaging/user-data/debian.sh", "agent.json\n", "agent.json\nmore\n", &[&differs("debian")]);
         check("packaging/user-data/debian.sh", "# ---- From", "# From", &[&differs("debian")]);
         check(
             "packaging/user-data/amazon-linux-2023.sh",

@@ -23,7 +23,7 @@
 //! middle are pure: no clock, disk, network or log. [`pipeline`] joins the steps and is the only place that starts threads
 //! and tasks; at its first start [`takeover`] gives it the Java agent's positions in place of a checkpoint. [`config`] makes
 //! what the steps accept out of `agent.json`; [`metrics`] counts, [`calls`] sums up the calls, [`report`] tells, and on the
-//! socket of [`control`] an operator asks.
+//! socket of [`control`] an operator asks; the [`supervisor`] hears that all is well.
 //!
 //! # One line's way
 //!
@@ -62,4 +62,5 @@ pub mod send;
 pub mod source;
 pub mod split;
 pub mod spool;
+pub mod supervisor;
 pub mod takeover;

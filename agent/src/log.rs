@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -25,11 +25,13 @@ const FILE_BYTES: u64 = 10 * 1024 * 1024;
 /// How many rotated files are kept.
 const KEPT: usize = 5;
 
+/// What is logged unless `$KINETAIL_LOG` says otherwise.
+const FILTER: &str = "info,aws_config=warn,aws_smithy_http_client=off";
+
 /// Begins to log; to a file only if there is a directory for it. `filter` is what `$KINETAIL_LOG` says: a level, or levels by module.
 pub fn start(directory: Option<PathBuf>, filter: Option<&str>) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse_lossy(filter.unwrap_or("info,aws_config=warn,aws_smithy_http_client=off"));
+    let parsed: Option<Targets> = filter.and_then(|filter| filter.parse().ok());
+    let filter = parsed.unwrap_or_else(|| FILTER.parse().unwrap_or_default());
     // The journal has its own clock.
     let stderr =
         fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(io::stderr().is_terminal());

@@ -25,6 +25,7 @@
 //! - [`instance`] is the EC2 instance that the host may be;
 //! - [`python`] has the packages and emulators that are Python's;
 //! - [`strace`] sees what the agent asks of the kernel, and does harm there; [`volume`] is a disk that can be full;
+//! - [`supervisor`] is the service manager, as far as the agent tells it anything;
 //! - [`usage`] says what a process has used; [`books`] compares what was written with what was delivered; [`wait`] waits for a state.
 //!
 //! Nothing here uses the agent's library or the functions': they are known by their files, metrics and requests only.
@@ -53,6 +54,7 @@ pub mod python;
 pub mod scene;
 pub mod server;
 pub mod strace;
+pub mod supervisor;
 pub mod usage;
 pub mod visitor;
 pub mod volume;

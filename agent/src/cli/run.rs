@@ -12,6 +12,7 @@ use crate::cli::{sources, tell};
 use crate::config::{self, Config};
 use crate::exit::Exit;
 use crate::requests::Requests;
+use crate::supervisor::Supervisor;
 use crate::{log, pipeline};
 
 /// Reads the configuration and hands it to `start`, which returns when the agent has ended.
@@ -43,7 +44,7 @@ pub(super) fn start(config: Config) -> Exit {
     log::start(Some(directory), env::var("KINETAIL_LOG").ok().as_deref());
     end_at_panics();
     info!("kinetail {} starts with {} flow(s)", env!("CARGO_PKG_VERSION"), config.flows.len());
-    match pipeline::run(config, Requests::of_signals) {
+    match pipeline::run(config, Requests::of_signals, &Supervisor::of_environment()) {
         Ok(()) => Exit::Done,
         Err(error) => {
             error!(error = %Chain(&error), "could not go on");

@@ -234,8 +234,8 @@ impl Flows {
         let host = host.map_err(RunError::Host)?.map(Arc::from);
         let (resumes, parked) = resume(&flows, found);
         let is_first = resumes.iter().any(|resume| matches!(resume, Resume::FirstStart));
-        let bytes = self.share();
-        let joint = |(index, flow): (usize, &Flow)| Joint::new(flow, index, bytes);
+        let (bytes, patience) = (self.share(), self.agent.kinesis.patience);
+        let joint = |(index, flow): (usize, &Flow)| Joint::new(flow, index, bytes, patience);
         let joints: Vec<Joint> = (self.count..).zip(&flows).map(joint).collect();
         self.count += joints.len();
         let begins: Vec<_> = flows.into_iter().zip(joints).collect();

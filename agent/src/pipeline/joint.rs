@@ -1,8 +1,10 @@
 //! What the steps of one flow share, whichever thread they are on.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::on_the_way::OnTheWay;
+use super::vigil::Pulse;
 use crate::budget::Budget;
 use crate::calls::Calls;
 use crate::config::Flow;
@@ -10,7 +12,7 @@ use crate::metrics::Metrics;
 use crate::position::FlowId;
 use crate::report::java::{Detail, Processing};
 use crate::report::{Pace, Samples};
-use crate::send::Health;
+use crate::send::{Health, Patience};
 use crate::source::Bell;
 
 /// What the steps of one flow share, and what it is called.
@@ -30,13 +32,21 @@ pub(super) struct Joint {
     pub(super) on_the_way: Arc<OnTheWay>,
     pub(super) budget: Arc<Budget>,
     pub(super) health: Arc<Health>,
+    /// Of the reader, as long as it runs.
+    pub(super) reading: Arc<Pulse>,
+    /// Of the reader, while it waits for memory.
+    pub(super) room: Arc<Pulse>,
+    /// How long the reader may find nothing to do before it looks again.
+    pub(super) rescan: Duration,
+    /// How long the sender may wait for an answer and before the next call, if there is a bound.
+    pub(super) silence: Option<Duration>,
     /// How far the flow was in the last minute.
     pub(super) samples: Mutex<Samples>,
 }
 
 impl Joint {
-    /// For a flow that is `index` in messages and whose batches may hold `bytes`.
-    pub(super) fn new(flow: &Flow, index: usize, bytes: usize) -> Joint {
+    /// For a flow that is `index` in messages, whose batches may hold `bytes`, and whose calls have this `patience`.
+    pub(super) fn new(flow: &Flow, index: usize, bytes: usize, patience: Patience) -> Joint {
         Joint {
             index,
             name: flow.name.clone(),
@@ -50,6 +60,10 @@ impl Joint {
             on_the_way: Arc::default(),
             budget: Budget::new(bytes),
             health: Arc::default(),
+            reading: Arc::default(),
+            room: Arc::default(),
+            rescan: flow.source.rescan,
+            silence: patience.of_a_call().map(|call| call + flow.waits.longest()),
             samples: Mutex::default(),
         }
     }

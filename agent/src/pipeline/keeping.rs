@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::replay::Verdict;
 use super::spools::Spools;
 use super::strays::Gathered;
+use super::vigil::Pulse;
 use crate::checkpoint::{Keeper, Note, Parked, Store, StoreError};
 use crate::loss::Cause;
 use crate::metrics::Metrics;
@@ -85,6 +86,8 @@ pub(super) enum News {
 /// Writes what it is told.
 #[derive(Debug)]
 pub(super) struct Keeping {
+    /// At work while there is something to write.
+    pub(super) pulse: Arc<Pulse>,
     pub(super) keeper: Keeper,
     pub(super) store: Arc<Store>,
     pub(super) quarantine: Arc<Quarantine>,
@@ -98,6 +101,7 @@ impl Keeping {
     /// Keeps the checkpoint until all senders are done; then writes it a last time, and says whether that succeeded.
     pub(super) async fn run(mut self, mut told: mpsc::Receiver<Message>) -> bool {
         loop {
+            self.pulse.set(false);
             let due = self.keeper.due();
             let sweep = self.spools.due();
             // Receiving loses nothing when the time comes first.
@@ -117,6 +121,7 @@ impl Keeping {
     }
 
     async fn take(&mut self, message: Message) {
+        self.pulse.set(true);
         match message {
             Message::Flow(index, news) => self.hear(index, news).await,
             Message::Enter(entry, answer) => {
@@ -217,6 +222,7 @@ impl Keeping {
 
     /// Writes a checkpoint, without holding up the network; says whether it is on the disk.
     async fn save(&mut self) -> bool {
+        self.pulse.set(true);
         let snapshot = self.keeper.snapshot(Instant::now());
         let store = Arc::clone(&self.store);
         let saving =
@@ -237,6 +243,7 @@ impl Keeping {
 
     /// Removes what is delivered from the spools.
     async fn sweep(&mut self) {
+        self.pulse.set(true);
         let spools = std::mem::take(&mut self.spools);
         self.spools = self.write(move |_| spools.swept(Instant::now())).await.unwrap_or_default();
     }

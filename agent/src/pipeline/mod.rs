@@ -31,6 +31,8 @@ mod shipper;
 mod spools;
 mod strays;
 mod unprocessed;
+mod vigil;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -49,6 +51,7 @@ use crate::quarantine::Quarantine;
 use crate::requests::{Request, Requests};
 use crate::send::{Aws, AwsError};
 use crate::source::HostNameError;
+use crate::supervisor::Supervisor;
 use crate::takeover;
 use attendant::Attendant;
 use cloudwatch::CloudWatch;
@@ -59,6 +62,7 @@ use report::Reporter;
 use roster::Roster;
 pub use shipper::Shipper;
 use spools::Spools;
+use watchdog::Watchdog;
 
 /// Parcels between a reader and the network. Two for each request in flight keep the network busy while a reader
 /// waits for the disk; what they hold is charged to the memory budget, so this bounds latency, not bytes.
@@ -116,11 +120,15 @@ impl RunError {
     }
 }
 
-/// Runs the agent until one of the requests that `listen` hears asks it to stop.
+/// Runs the agent until one of the requests that `listen` hears asks it to stop; the `supervisor` is told how it is.
 ///
 /// # Errors
 /// If it can't start. Once it runs, it ends only as asked.
-pub fn run(config: Config, listen: impl FnOnce() -> io::Result<Requests>) -> Result<(), RunError> {
+pub fn run(
+    config: Config,
+    listen: impl FnOnce() -> io::Result<Requests>,
+    supervisor: &Supervisor,
+) -> Result<(), RunError> {
     let store = Arc::new(Store::open(&config.agent.state_directory).map_err(RunError::State)?);
     let found = match store.load().map_err(RunError::State)? {
         Found::Nothing => first_start::take_over(&config).map_err(RunError::Takeover)?,
@@ -140,7 +148,7 @@ pub fn run(config: Config, listen: impl FnOnce() -> io::Result<Requests>) -> Res
                 return Ok(());
             }
         };
-        run_flows(config, store, found, aws, &mut requests).await
+        run_flows(config, store, found, aws, &mut requests, supervisor).await
     });
     // What is still blocked on a dead disk or stream must not keep the process from ending.
     runtime.shutdown_background();
@@ -153,6 +161,7 @@ async fn run_flows(
     found: Found,
     aws: Aws,
     requests: &mut Requests,
+    supervisor: &Supervisor,
 ) -> Result<(), RunError> {
     let Config { agent, flows, sources, .. } = config;
     let roster = Arc::new(Roster::new(&agent));
@@ -165,7 +174,9 @@ async fn run_flows(
         Found::Nothing | Found::Damaged => State::default(),
     };
     let (messages, told) = mpsc::channel(MESSAGES_QUEUED);
+    let pulse = Arc::default();
     let mut keeping = Keeping {
+        pulse: Arc::clone(&pulse),
         keeper: Keeper::new(Arc::clone(&roster.agent), last, Instant::now()),
         store: Arc::clone(&store),
         quarantine: Arc::clone(&quarantine),
@@ -179,11 +190,14 @@ async fn run_flows(
     let keeping = tokio::spawn(keeping.run(told));
     let attendant = Attendant::start(Arc::clone(&roster), asked, ward, state_directory);
     let mut reporter = Reporter::new(Arc::clone(&roster), store);
-    // All arms only wait: for a request, for the time to tell, for who asks. The last two never end.
+    // Last, as it says that all others are there.
+    let mut watchdog = Watchdog::new(supervisor, Arc::clone(&roster), pulse);
+    // All arms only wait: for a request, for the time to tell, for who asks, for the time to look. Only the first ends.
     let end = tokio::select! {
-        end = lead(all, keeping, &roster, requests) => end?,
+        end = lead(all, keeping, &roster, requests, supervisor) => end?,
         () = reporter.run() => return Ok(()),
         () = attendant.attend() => return Ok(()),
+        () = watchdog.run() => return Ok(()),
     };
     let End::Dry(cloudwatch) = end else { return Ok(()) };
     if let Some(cloudwatch) = cloudwatch {
@@ -208,6 +222,7 @@ async fn lead(
     keeping: JoinHandle<bool>,
     roster: &Roster,
     requests: &mut Requests,
+    supervisor: &Supervisor,
 ) -> Result<End, RunError> {
     let reason = loop {
         let request = tokio::select! {
@@ -225,6 +240,7 @@ async fn lead(
         }
     };
     info!(reason, "stopping: sends what is read");
+    supervisor.tell("STOPPING=1");
     tokio::select! {
         stopped = stop(flows, keeping) => stopped.map(End::Dry),
         reason = requests.stop() => {

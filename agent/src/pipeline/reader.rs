@@ -21,6 +21,7 @@ use super::record_maker::{RecordMaker, RecordWriter};
 use super::replay::Replay;
 use super::strays::{Gathered, Strays};
 use super::unprocessed::Unprocessed;
+use super::vigil::Pulse;
 use crate::batch::{Added, Batch, Batcher, Closed};
 use crate::budget::{Budget, Charge};
 use crate::loss::Dropped;
@@ -62,18 +63,22 @@ pub(super) struct Reader {
     pub(super) bell: Arc<Bell>,
     pub(super) maker: RecordMaker,
     pub(super) desk: Desk,
+    /// Beats with each round.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl Reader {
     /// Reads until it is told to stop; then sends on what it has read.
     pub(super) fn run(mut self) {
         while !self.bell.is_stopped() {
+            self.pulse.beat();
             let now = Instant::now();
             self.source.look(now);
             self.source.answer(now);
             self.source.changes().into_iter().for_each(|change| self.desk.forward(change, now));
             // While the stream takes nothing there is no use in reading, but in looking there is.
             if self.desk.flush() && !self.read(now) {
+                self.desk.room.set(false);
                 self.source.wait(self.desk.deadline(), now);
             }
             if self.desk.is_due(now) {
@@ -139,6 +144,8 @@ pub(super) struct Desk {
     /// Where to wait for room in the channel.
     runtime: Handle,
     on_the_way: Arc<OnTheWay>,
+    /// At work from the first wait for memory in vain until there is some, or no need of it.
+    room: Arc<Pulse>,
     metrics: Arc<Metrics>,
     counts: Counts,
     unprocessed: Unprocessed,
@@ -163,6 +170,7 @@ impl Desk {
             parcels,
             runtime: Handle::current(),
             on_the_way: Arc::clone(&joint.on_the_way),
+            room: Arc::clone(&joint.room),
             metrics: Arc::clone(&joint.metrics),
             counts: Counts::default(),
             unprocessed,
@@ -301,6 +309,7 @@ impl Desk {
         let steps = first.div_ceil(STEP).max(1);
         self.charge = self.budget.charge(steps * STEP_COST, PATIENCE);
         self.allowed = self.charge.as_ref().map_or(0, |_| steps * STEP);
+        self.room.set(self.charge.is_none());
         self.charge.is_some()
     }
 

@@ -70,10 +70,14 @@ fn read(
     let batcher = Batcher::new(flow.batch.clone(), fastrand::Rng::new());
     let strays = Strays::new(flow.on_mismatch, flow.name.clone(), Arc::clone(&joint.budget));
     let desk = Desk::new(batcher, parcels, joint, Unprocessed::of(&flow.name), strays);
-    let reader = Reader { source, bell: Arc::clone(&joint.bell), maker, desk };
+    let reader =
+        Reader { source, bell: Arc::clone(&joint.bell), maker, desk, pulse: Arc::clone(&joint.reading) };
     let (ended, reading) = oneshot::channel();
+    let pulse = Arc::clone(&joint.reading);
+    pulse.set(true);
     let run = move || {
         reader.run();
+        pulse.set(false);
         drop(ended);
     };
     let thread = std::thread::Builder::new().name(flow.name.clone()).spawn(run);

@@ -18,6 +18,7 @@ use crate::chain::Chain;
 use crate::config::Config;
 use crate::requests::Requests;
 use crate::spool::{Asked, Signals, left};
+use crate::supervisor::Supervisor;
 
 /// How often it is tried to become the one that delivers.
 const LOCKED: Duration = Duration::from_secs(1);
@@ -83,8 +84,9 @@ impl Shipper {
 
 fn ship(config: &Config, stop: &Stop) {
     while !stop.is_asked.load(Ordering::Acquire) {
+        // httpd's service manager is not to hear from its children.
         let listen = || Ok(Requests::Program(Arc::clone(&stop.request)));
-        let wait = match super::run(config.clone(), listen) {
+        let wait = match super::run(config.clone(), listen, &Supervisor::none()) {
             Ok(()) => return,
             Err(error) if error.is_held_by_another() => LOCKED,
             Err(error) => {

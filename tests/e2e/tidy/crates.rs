@@ -67,6 +67,7 @@ pub(crate) const AGENT: Crate = Crate {
             ],
         ),
         ("requests", &[]),
+        ("supervisor", &[]),
         // The language of the socket; who answers is the pipeline's business.
         ("control", &["position", "chain", "source"]),
         (
@@ -92,6 +93,7 @@ pub(crate) const AGENT: Crate = Crate {
                 "spool",
                 "config",
                 "requests",
+                "supervisor",
                 "control",
             ],
         ),
@@ -108,7 +110,7 @@ pub(crate) const AGENT: Crate = Crate {
         ("cli/checkpoint", &["checkpoint", "position", "source"]),
         ("cli/quarantine", &["checkpoint", "loss", "position", "quarantine"]),
         // Who asks the agent to stop: the service manager, or the end of what it reads.
-        ("cli/run", &["requests"]),
+        ("cli/run", &["requests", "supervisor"]),
         ("cli/pipe", &["spool"]),
         ("cli/takeover", &["checkpoint", "position", "source", "takeover"]),
         ("cli/handback", &["checkpoint", "source", "takeover"]),
@@ -123,6 +125,7 @@ pub(crate) const AGENT: Crate = Crate {
         "takeover/prove",
         "report/cloudwatch/publisher",
         "requests",
+        "supervisor",
         "spool",
     ],
     shell_names: &["chain", "metrics"],
@@ -155,6 +158,7 @@ pub(crate) const AGENT: Crate = Crate {
         "report/cloudwatch/queue",
         "control/message",
         "control/view",
+        "pipeline/vigil",
     ],
 };
 

@@ -32,6 +32,7 @@ const HANG: &str = "delay_enter=1000000000";
 async fn scene() -> Result<Scene> {
     let scene = Scene::new(Throughput::Unlimited, 2).await?;
     let keys = json!({
+        "name": "access_log",
         "retryMaxBackoffMillis": 100,
         "maxTimeBetweenFileTrackerRefreshMillis": 1000,
     });

@@ -31,7 +31,9 @@ pub enum Metric {
     RecordsDiscarded,
     /// Records the stream has taken.
     RecordsAcked,
-    /// Payload of those records.
+    /// Entries of requests the stream has taken.
+    EntriesAcked,
+    /// Payload of those entries.
     BytesSent,
     /// Lines sent as they are though they do not match.
     LinesSentRaw,
@@ -143,7 +145,7 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
 
 /// Everything there is, in the order of the way of the data. One line each, to be read as a table.
 #[rustfmt::skip]
-pub const TABLE: [Description; 47] = {
+pub const TABLE: [Description; 48] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
@@ -164,7 +166,8 @@ pub const TABLE: [Description; 47] = {
         describe(Metric::LinesDropped(Reason::Cleared), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
         describe(Metric::RecordsDiscarded, "kinetail_records_discarded_total", Counter, "Records not taken when a reload ended or changed their flow; who goes on from its positions reads their lines again."),
         describe(Metric::RecordsAcked, "kinetail_records_acked_total", Counter, "Records the stream has taken."),
-        describe(Metric::BytesSent, "kinetail_bytes_sent_total", Counter, "Payload bytes of the records taken."),
+        describe(Metric::EntriesAcked, "kinetail_entries_acked_total", Counter, "Entries of requests the stream has taken, which it counts and bills: packed ones hold many records."),
+        describe(Metric::BytesSent, "kinetail_bytes_sent_total", Counter, "Payload bytes of the entries taken."),
         describe(Metric::RequestsSent, "kinetail_requests_sent_total", Counter, "PutRecords calls made."),
         describe(Metric::RequestsFailed, "kinetail_requests_failed_total", Counter, "PutRecords calls that failed as a whole; their records are offered again."),
         describe(Metric::RecordsRefused, "kinetail_records_refused_total", Counter, "Records refused one by one, most often as a shard was full; they are offered again."),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::key::{MD5_KEY_BYTES, RANDOM_KEY_BYTES};
+use super::pack::{Packer, Packing};
 use crate::parse::Record;
 
 /// What one `PutRecords` call may hold. Cannot exceed what the service takes.
@@ -64,12 +66,12 @@ impl Limits {
     }
 }
 
-/// How a record's partition key is made.
+/// How an entry's partition key is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionKey {
-    /// A random number for each record: spreads the load over all shards.
+    /// A random number for each entry: spreads the load over all shards.
     Random,
-    /// MD5 of the record, in hexadecimal: equal records go to the same shard.
+    /// MD5 of its records, in hexadecimal: equal ones go to the same shard.
     Deterministic,
 }
 
@@ -84,16 +86,23 @@ pub struct Settings {
     pub key: PartitionKey,
     /// What the last bytes of a record that had to be cut are overwritten with.
     pub terminator: Terminator,
+    /// How records become entries.
+    pub packing: Packing,
+    /// How many bytes a packed entry is to have, as it is sent.
+    pub packed_bytes: usize,
+    /// How many bytes of an entry the stream takes, its key included.
+    pub record_bytes: usize,
 }
 
 impl Settings {
-    /// How many bytes of a record the stream takes beside its key.
+    /// How many bytes a packed entry has unless configured: as many as those of the Kinesis Producer Library.
+    pub const DEFAULT_PACKED_BYTES: usize = 51_200;
+
+    /// How many bytes of a record the stream takes.
     #[must_use]
     pub fn room(&self) -> usize {
-        match self.key {
-            PartitionKey::Random => RECORD_BYTES - RANDOM_KEY_BYTES,
-            PartitionKey::Deterministic => RECORD_BYTES - MD5_KEY_BYTES,
-        }
+        let newline = usize::from(self.ends_in_newlines());
+        self.record_bytes.saturating_sub(self.key_bytes() + newline)
     }
 
     /// Cuts the record at the end of `buffer` to what the stream takes; says whether it had to.
@@ -102,10 +111,29 @@ impl Settings {
         if is_cut {
             let terminator = self.terminator.as_bytes();
             let start = buffer.len() - record.len();
-            buffer.truncate(start + self.room() - terminator.len());
+            buffer.truncate(start + self.room().saturating_sub(terminator.len()));
             buffer.extend_from_slice(terminator);
         }
         is_cut
+    }
+
+    /// Bytes of an entry's partition key.
+    pub(super) fn key_bytes(&self) -> usize {
+        match self.key {
+            PartitionKey::Random => RANDOM_KEY_BYTES,
+            PartitionKey::Deterministic => MD5_KEY_BYTES,
+        }
+    }
+
+    /// What gathers the records of an entry.
+    pub(super) fn packer(&self) -> Packer {
+        let (key, room) = (self.key_bytes(), self.record_bytes.saturating_sub(self.key_bytes()));
+        Packer::new(self.packing, self.packed_bytes, room, key)
+    }
+
+    /// Whether each record is followed by another behind a newline.
+    pub(super) fn ends_in_newlines(&self) -> bool {
+        matches!(self.packing, Packing::Lines(_))
     }
 }
 
@@ -118,15 +146,9 @@ pub struct Terminator(Vec<u8>);
 #[error("the terminator must be shorter than a record ({} bytes)", RECORD_BYTES)]
 pub struct TerminatorError;
 
-/// Bytes in one record, its partition key included: the limit of a stream that was not raised.
+/// Bytes in one entry, its partition key included: the limit of a stream that was not raised.
 /// Source: <https://docs.aws.amazon.com/streams/latest/dev/large-records.html>.
 pub const RECORD_BYTES: usize = 1024 * 1024;
-
-/// Bytes of a random key as it is written: twelve digits and a point.
-pub(super) const RANDOM_KEY_BYTES: usize = 13;
-
-/// Bytes of an MD5 in hexadecimal, the longest key.
-pub(super) const MD5_KEY_BYTES: usize = 32;
 
 impl Terminator {
     /// The terminator `text`.

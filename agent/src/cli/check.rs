@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use crate::batch::{self, Compression, Packing};
 use crate::cli::arguments::Check;
 use crate::cli::explain::Explanation;
 use crate::config::{self, Agent, Config, Flow, Sources};
@@ -83,8 +84,21 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     describe_layout(&flow.source.layout, f)?;
     describe_steps(flow, f)?;
+    describe_packing(&flow.batch, f)?;
     let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
     writeln!(f, "  to     {}, up to {size} in a request, after {:?} at most", flow.stream, flow.batch.linger)
+}
+
+/// Tells what records become, where each is not sent alone.
+fn describe_packing(batch: &batch::Settings, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let form = match batch.packing {
+        Packing::None => return Ok(()),
+        Packing::Lines(Compression::None) => "as lines",
+        Packing::Lines(Compression::Gzip) => "as lines in gzip",
+        Packing::Lines(Compression::Zstd) => "as lines in zstd",
+        Packing::Kpl => "in aggregates of the Kinesis Producer Library",
+    };
+    writeln!(f, "  packs  many into one, {form}, up to about {} bytes", batch.packed_bytes)
 }
 
 /// Tells who feeds a flow that has no files of others, and what becomes of lines that find no room.

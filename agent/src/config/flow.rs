@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::batch::{self, Limits, PartitionKey, Terminator};
+use crate::batch::{self, Compression, Limits, Packing, PartitionKey, RECORD_BYTES, Terminator};
 use crate::config::agent::detail;
 use crate::config::key::Holder;
 use crate::config::problem::Problem;
@@ -291,7 +291,52 @@ fn batch(section: &mut Section<'_>, ceiling: usize) -> Option<batch::Settings> {
     if let Err(error) = &terminator {
         section.error("truncatedRecordTerminator", format!("`truncatedRecordTerminator`: {error}"));
     }
-    Some(batch::Settings { limits: limits.ok()?, linger, key, terminator: terminator.ok()? })
+    let (packing, packed_bytes) = packing(section);
+    Some(batch::Settings {
+        limits: limits.ok()?,
+        linger,
+        key,
+        terminator: terminator.ok()?,
+        packing: packing?,
+        packed_bytes,
+        record_bytes: RECORD_BYTES,
+    })
+}
+
+/// How many records become one of the stream, and how large it is to be.
+fn packing(section: &mut Section<'_>) -> (Option<Packing>, usize) {
+    let compression = match section.text("compression").as_deref() {
+        Some("gzip") => Compression::Gzip,
+        Some("zstd") => Compression::Zstd,
+        Some(_) | None => Compression::None,
+    };
+    let packing = match section.text("packing").as_deref() {
+        Some("lines") => Packing::Lines(compression),
+        Some("kpl") => Packing::Kpl,
+        Some(_) | None => Packing::None,
+    };
+    let bytes = section.size("packedRecordBytes");
+    if packing == Packing::None && section.is_given("packedRecordBytes") {
+        section.warn("packedRecordBytes", "`packedRecordBytes` has no effect without `packing`");
+    }
+    let is_compressed = compression != Compression::None;
+    match packing {
+        Packing::None if is_compressed => {
+            let out = "set `\"packing\": \"lines\"`, or leave `compression` out";
+            section.error("compression", format!("`compression` is of packed records; {out}"));
+            (None, bytes)
+        }
+        Packing::Kpl if is_compressed => {
+            let out = "set `\"packing\": \"lines\"`, or leave `compression` out";
+            let why = "who reads aggregates of the Kinesis Producer Library would not unpack them";
+            section.error(
+                "compression",
+                format!("`compression` does not go with `\"packing\": \"kpl\"`: {why}; {out}"),
+            );
+            (None, bytes)
+        }
+        Packing::None | Packing::Lines(_) | Packing::Kpl => (Some(packing), bytes),
+    }
 }
 
 fn adds_position(section: &mut Section<'_>, parser: Option<&Parser>) -> bool {

@@ -3,7 +3,7 @@
 //!
 //! Reading, checking, suggestions for misspelt keys and the reference come from here.
 
-use crate::config::key::Default::{Flag, Nothing, Number, Text};
+use crate::config::key::Default::{Flag, Number, Text};
 use crate::config::key::{Holder, Key, Kind, Unit};
 use crate::takeover::DEFAULT_STORE;
 
@@ -105,9 +105,9 @@ pub static KEYS: &[Key] = &[
     flow("maxBufferSizeBytes", bytes(1, 5 << 20), "The Java agent's `requestBytes`; has an effect only if given."),
     flow("partitionKeyOption", Kind::Word(&["RANDOM", "DETERMINISTIC"]), "Whether a record's partition key is random or made of its content.").default(Text("RANDOM")),
     flow("order", Kind::Word(&["free", "file"]), "Whether the stream keeps the order of each file.").ours().default(Text("free")).refused(Text("free")),
-    flow("packing", Kind::Word(&["none", "lines", "kpl"]), "How many lines become one record.").ours().default(Text("none")).refused(Text("none")),
-    flow("compression", Kind::Word(&["none", "zstd", "gzip"]), "How packed records are compressed.").ours().default(Text("none")).refused(Text("none")),
-    flow("packedRecordBytes", bytes(1, 10 << 20), "How many bytes one packed record may hold.").ours().default(Number(51_200)).not_yet(Nothing),
+    flow("packing", Kind::Word(&["none", "lines", "kpl"]), "How many records become one of the stream: each is one, many with a newline behind each, or an aggregate of the Kinesis Producer Library with one partition key.").ours().default(Text("none")),
+    flow("compression", Kind::Word(&["none", "zstd", "gzip"]), "How packed `lines` are compressed. Their first bytes say so: `1f 8b` of gzip, `28 b5 2f fd` of zstd.").ours().default(Text("none")),
+    flow("packedRecordBytes", bytes(1_024, 10 << 20), "How many bytes a packed record is to have as it is sent, compressed if it is; at most what the stream takes.").ours().default(Number(51_200)),
     flow("aggregatedRecordSizeBytes", bytes(0, 1_024_000), "How many bytes of lines become one record of a delivery stream.").default(Number(0)).refused(Number(0)),
     // Which stream.
     flow("kinesisStream", Kind::Text, "The name of the stream."),
@@ -182,6 +182,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::config::key::Default::Nothing;
     use crate::config::key::{Default, Effect};
 
     /// Whether a key of this kind may have this value.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::batch::PartitionKey;
+use crate::batch::{Compression, Packing, PartitionKey};
 use crate::config::key::{Default, Effect, Key, Kind};
 use crate::config::keys::KEYS;
 use crate::expression::Expression;
@@ -146,6 +146,8 @@ fn without_a_word_everything_has_its_default() {
     assert_eq!(flow.batch.linger, Duration::from_secs(1));
     assert_eq!(flow.batch.key, PartitionKey::Random);
     assert_eq!(flow.batch.terminator.as_bytes(), b"\n");
+    assert_eq!(flow.batch.packing, Packing::None);
+    assert_eq!(flow.batch.packed_bytes, 51_200);
     assert_eq!(flow.waits, Waits::DEFAULT);
 }
 
@@ -198,6 +200,8 @@ fn every_honoured_key_does_what_it_says() {
     assert!(flow.adds_position);
     assert_eq!((flow.on_mismatch, flow.detail), (OnMismatch::SendRaw, Detail::Internal));
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));
+    assert_eq!(flow.batch.packing, Packing::Lines(Compression::Zstd));
+    assert_eq!(flow.batch.packed_bytes, 25_600);
     assert_eq!(flow.batch.linger, Duration::from_millis(250));
     assert_eq!(flow.batch.key, PartitionKey::Deterministic);
     assert_eq!(flow.batch.terminator.as_bytes(), "…\n".as_bytes());
@@ -351,7 +355,8 @@ fn a_file_with_every_key_loads_and_each_key_is_explained_by_its_line() {
         };
         assert_eq!(told(&config.notes), matches!(key.effect, Effect::Without(_)), "note on {}", key.name);
         let is_pending = matches!(key.effect, Effect::NotYet(unless) if unless != key.default);
-        let is_beside_another = ["userAgent", "spoolBytes", "spoolWaitMillis"].contains(&key.name);
+        let is_beside_another =
+            ["userAgent", "spoolBytes", "spoolWaitMillis", "packedRecordBytes"].contains(&key.name);
         assert_eq!(told(&config.warnings), is_pending || is_beside_another, "warning of {}", key.name);
         if matches!(key.effect, Effect::Honoured | Effect::Without(_))
             && !matches!(key.default, Default::Text(""))

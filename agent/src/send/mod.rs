@@ -42,17 +42,19 @@ use crate::position::{FileId, Offset};
 pub struct Delivered {
     /// Its bytes, all of which are dealt with once the refused are.
     pub acked: Vec<Acked>,
-    /// Records that the stream will never take, in the order of the batch. They still count as unacked.
+    /// Entries that the stream will never take, in the order of the batch. Their records still count as unacked.
     pub refused: Vec<Refused>,
 }
 
-/// A record that the stream will never take.
+/// An entry that the stream will never take.
 #[derive(Debug)]
 pub struct Refused {
     /// Its place in the batch.
     pub index: usize,
-    /// Where its line begins, if it is of a file.
+    /// Where its first line begins, if it is of a file.
     pub origin: Option<(FileId, Offset)>,
+    /// How many records it holds.
+    pub records: u64,
     /// What was offered.
     pub data: Vec<u8>,
     /// What the stream said.
@@ -88,24 +90,24 @@ impl<S: Stream> Sender<S> {
         Sender { stream, name, waits, metrics, calls, taken: AtomicU64::new(0), health }
     }
 
-    /// Offers `batch` until each of its records is taken or refused for good. Ends only with that.
+    /// Offers `batch` until each of its entries is taken or refused for good. Ends only with that.
     pub async fn deliver(&self, batch: Batch) -> Delivered {
         let mut refused = Vec::new();
         let mut ceilings = self.waits.ceilings();
-        let mut groups = vec![(0..batch.records()).collect::<Vec<usize>>()];
-        // Records that were refused as invalid, alone, and how many others the stream had taken then.
+        let mut groups = vec![(0..batch.entries()).collect::<Vec<usize>>()];
+        // Entries that were refused as invalid, alone, and how many records of others the stream had taken then.
         let mut suspects = BTreeMap::new();
         while let Some(mut left) = groups.pop() {
             while !left.is_empty() {
                 self.metrics.add(Metric::RequestsSent, 1);
-                self.calls.note_offer(left.len() as u64);
+                self.calls.note_offer(records(&batch, &left));
                 let wait = match self.stream.offer(&batch, &left).await {
                     Ok(answer) => {
                         left = self.settle(&batch, left, &answer);
                         ceilings.wait(fastrand::f64())
                     }
                     Err(fault) => {
-                        self.note_fault(&fault, left.len());
+                        self.note_fault(&fault, records(&batch, &left));
                         match fault.remedy {
                             Remedy::Again => ceilings.wait(fastrand::f64()),
                             Remedy::Act => self.long_wait(),
@@ -150,16 +152,18 @@ impl<S: Stream> Sender<S> {
     /// Counts what was taken, and gives what is left.
     fn settle(&self, batch: &Batch, offered: Vec<usize>, answer: &Answer) -> Vec<usize> {
         let left = again(&offered, answer);
-        let taken = offered.len() - left.len();
         let bytes =
             |indices: &[usize]| indices.iter().map(|index| batch.data(*index).len() as u64).sum::<u64>();
         let bytes = bytes(&offered) - bytes(&left);
-        self.metrics.add(Metric::RecordsAcked, taken as u64);
+        let refused = records(batch, &left);
+        let taken = records(batch, &offered) - refused;
+        self.metrics.add(Metric::RecordsAcked, taken);
+        self.metrics.add(Metric::EntriesAcked, (offered.len() - left.len()) as u64);
         self.metrics.add(Metric::BytesSent, bytes);
-        self.calls.note_answer(taken as u64, bytes, left.len() as u64);
-        self.metrics.subtract(Metric::UnackedRecords, taken as u64);
-        self.metrics.add(Metric::RecordsRefused, left.len() as u64);
-        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        self.calls.note_answer(taken, bytes, refused);
+        self.metrics.subtract(Metric::UnackedRecords, taken);
+        self.metrics.add(Metric::RecordsRefused, refused);
+        self.taken.fetch_add(taken, Ordering::Relaxed);
         match answer {
             Answer::Accepted => self.note_well(),
             Answer::PerRecord(verdicts) => self.note_refusals(verdicts),
@@ -167,19 +171,20 @@ impl<S: Stream> Sender<S> {
         left
     }
 
-    /// The stream will never take the record at `index`.
+    /// The stream will never take the entry at `index`.
     fn refuse(&self, batch: &Batch, index: usize, fault: &Fault) -> Refused {
         error!(stream = %self.name, reason = Cause::Refused.label(), error = %Chain(fault),
-               "the stream refuses a record as invalid; keeps it in the quarantine");
+               "the stream refuses an entry as invalid; keeps it in the quarantine");
         let (origin, data) = (batch.origin(index), batch.data(index).to_vec());
-        Refused { index, origin, data, why: Chain(fault).to_string() }
+        let records = batch.records(index) as u64;
+        Refused { index, origin, records, data, why: Chain(fault).to_string() }
     }
 
-    fn note_fault(&self, fault: &Fault, offered: usize) {
+    fn note_fault(&self, fault: &Fault, offered: u64) {
         self.metrics.add(Metric::RequestsFailed, 1);
         self.calls.note_failure();
         if fault.outcome == Outcome::Unknown {
-            self.metrics.add(Metric::RecordsPossiblyRepeated, offered as u64);
+            self.metrics.add(Metric::RecordsPossiblyRepeated, offered);
         }
         if fault.remedy == Remedy::Act {
             self.metrics.set(Metric::FailingFlows, 1);
@@ -218,6 +223,11 @@ impl<S: Stream> Sender<S> {
                   "trouble with stream ended");
         }
     }
+}
+
+/// How many records the entries of `batch` at `indices` hold.
+fn records(batch: &Batch, indices: &[usize]) -> u64 {
+    indices.iter().map(|index| batch.records(*index) as u64).sum()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ pub(super) enum Key {
     /// Below 10^12; written as a decimal number below 10^6 with six places.
     Random(u64),
     Md5([u8; 16]),
+    /// Where the service has none.
+    None,
 }
 
 /// What a random key is drawn from.
@@ -35,6 +37,7 @@ impl Key {
         match self {
             Key::Random(_) => RANDOM_KEY_BYTES,
             Key::Md5(_) => MD5_KEY_BYTES,
+            Key::None => 0,
         }
     }
 
@@ -55,6 +58,7 @@ impl Key {
                 let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
                 out.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
             }
+            Key::None => {}
         }
     }
 }

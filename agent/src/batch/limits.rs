@@ -39,6 +39,10 @@ impl Limits {
     /// Bytes in one request unless configured: what every emulator and every older stream takes.
     pub const DEFAULT_BYTES: usize = 5 * 1024 * 1024;
 
+    /// Bytes in one request to Firehose, before base64.
+    /// Source: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.
+    pub const FIREHOSE_BYTES: usize = 4 * 1024 * 1024;
+
     /// At most `records` records and `bytes` bytes, partition keys included.
     ///
     /// # Errors
@@ -73,6 +77,8 @@ pub enum PartitionKey {
     Random,
     /// MD5 of its records, in hexadecimal: equal ones go to the same shard.
     Deterministic,
+    /// Not at all: Firehose has no shards to choose from.
+    None,
 }
 
 /// How the records of one flow are gathered.
@@ -122,6 +128,7 @@ impl Settings {
         match self.key {
             PartitionKey::Random => RANDOM_KEY_BYTES,
             PartitionKey::Deterministic => MD5_KEY_BYTES,
+            PartitionKey::None => 0,
         }
     }
 
@@ -143,12 +150,15 @@ pub struct Terminator(Vec<u8>);
 
 /// The terminator leaves no room for the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the terminator must be shorter than a record ({} bytes)", RECORD_BYTES)]
+#[error("the terminator must be shorter than a record ({FIREHOSE_RECORD_BYTES} bytes)")]
 pub struct TerminatorError;
 
 /// Bytes in one entry, its partition key included: the limit of a stream that was not raised.
 /// Source: <https://docs.aws.amazon.com/streams/latest/dev/large-records.html>.
 pub const RECORD_BYTES: usize = 1024 * 1024;
+
+/// Bytes in one record of Firehose. Source: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>.
+pub const FIREHOSE_RECORD_BYTES: usize = 1000 * 1024;
 
 impl Terminator {
     /// The terminator `text`.
@@ -156,7 +166,7 @@ impl Terminator {
     /// # Errors
     /// If it is as long as a record or longer.
     pub fn new(text: &str) -> Result<Terminator, TerminatorError> {
-        if text.len() >= RECORD_BYTES - MD5_KEY_BYTES {
+        if text.len() >= FIREHOSE_RECORD_BYTES {
             Err(TerminatorError)
         } else {
             Ok(Terminator(text.as_bytes().to_vec()))

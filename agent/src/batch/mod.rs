@@ -14,7 +14,10 @@ mod pack;
 use tokio::time::Instant;
 
 pub use compress::Compression;
-pub use limits::{Limits, LimitsError, PartitionKey, RECORD_BYTES, Settings, Terminator, TerminatorError};
+pub use limits::{
+    FIREHOSE_RECORD_BYTES, Limits, LimitsError, PartitionKey, RECORD_BYTES, Settings, Terminator,
+    TerminatorError,
+};
 pub use pack::Packing;
 
 use key::Key;
@@ -219,6 +222,7 @@ impl Batcher {
         let key = match self.settings.key {
             PartitionKey::Random => Key::random(&mut self.random),
             PartitionKey::Deterministic => Key::of(bytes),
+            PartitionKey::None => Key::None,
         };
         let start = place.start;
         let end = match self.pack.close(bytes, |out| key.write(out)) {

@@ -10,6 +10,7 @@ use crate::config::{self, Agent, Config, Flow, Sources};
 use crate::exit::Exit;
 use crate::layout::{Layout, Records};
 use crate::parse::{JsonTypes, Step};
+use crate::send::Destination;
 use crate::source::InitialPosition;
 use crate::spool;
 
@@ -86,7 +87,12 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     describe_steps(flow, f)?;
     describe_packing(&flow.batch, f)?;
     let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
-    writeln!(f, "  to     {}, up to {size} in a request, after {:?} at most", flow.stream, flow.batch.linger)
+    let kind = match flow.destination {
+        Destination::Kinesis(_) => "",
+        Destination::Firehose(_) => "delivery stream ",
+    };
+    let name = flow.destination.name();
+    writeln!(f, "  to     {kind}{name}, up to {size} in a request, after {:?} at most", flow.batch.linger)
 }
 
 /// Tells what records become, where each is not sent alone.

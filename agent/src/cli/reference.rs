@@ -212,9 +212,6 @@ fn meaning(key: &Key) -> String {
     let rest = match key.effect {
         Effect::Honoured => return key.help.to_owned(),
         Effect::Without(reason) => format!("**No effect**: {reason}."),
-        Effect::NotYet(unless) => {
-            format!("**No effect in this version**{}.", only(unless))
-        }
         Effect::Refused(unless) => format!("**Refused by this version**{}.", only(unless)),
         Effect::Impossible(reason) => format!("**Refused**: {reason}."),
     };

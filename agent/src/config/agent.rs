@@ -88,6 +88,8 @@ fn access(section: &mut Section<'_>) -> Access {
     Access {
         endpoint: endpoint(section, "kinesis.endpoint"),
         region: section.text("kinesis.region"),
+        firehose_endpoint: endpoint(section, "firehose.endpoint"),
+        firehose_region: section.text("firehose.region"),
         sts_endpoint: endpoint(section, "sts.endpoint"),
         sts_region: section.text("sts.region"),
         keys: keys(section),

@@ -117,7 +117,6 @@ fn setting(file: &Path, key: &'static Key, object: &Object) -> Option<Setting> {
     let remark = match key.effect {
         Effect::Honoured => None,
         Effect::Without(reason) => Some(format!("no effect: {reason}")),
-        Effect::NotYet(_) => Some("no effect in this version".to_owned()),
         Effect::Refused(_) => Some("this version knows no other value".to_owned()),
         Effect::Impossible(reason) => Some(reason.to_owned()),
     };

@@ -44,9 +44,9 @@ pub static KEYS: &[Key] = &[
     agent("caBundle", Kind::Text, "A file with certificates in PEM that are trusted beside those of the system.").ours(),
     agent("proxy", Kind::Text, "A proxy for all calls.").ours().refused(Text("")),
     agent("sts.region", Kind::Text, "The region in which a role is asked for. That of the streams if not given.").ours(),
-    agent("firehose.region", Kind::Text, "The region of the delivery streams.").ours().not_yet(Text("")),
+    agent("firehose.region", Kind::Text, "The region of the delivery streams. That in `firehose.endpoint` if not given, else us-east-1 as with the Java agent, whatever the region of the streams.").ours(),
     agent("cloudwatch.region", Kind::Text, "The region that metrics are sent to. That in `cloudwatch.endpoint` if not given, else us-east-1 as with the Java agent, whatever the region of the streams.").ours(),
-    agent("firehose.endpoint", Kind::Text, "Where Firehose is called.").not_yet(Text("")),
+    agent("firehose.endpoint", Kind::Text, "Where Firehose is called: a URL, or a host for which `https` is meant."),
     agent("cloudwatch.endpoint", Kind::Text, "Where metrics are sent to: a URL, or a host for which `https` is meant."),
     agent("userDefinedCredentialsProvider.classname", Kind::Text, "A Java class that finds credentials.").impossible(NO_JAVA_CREDENTIALS),
     agent("userDefinedCredentialsProvider.location", Kind::Text, "The archive in which that Java class is.").impossible(NO_JAVA_CREDENTIALS),
@@ -108,10 +108,10 @@ pub static KEYS: &[Key] = &[
     flow("packing", Kind::Word(&["none", "lines", "kpl"]), "How many records become one of the stream: each is one, many with a newline behind each, or an aggregate of the Kinesis Producer Library with one partition key.").ours().default(Text("none")),
     flow("compression", Kind::Word(&["none", "zstd", "gzip"]), "How packed `lines` are compressed. Their first bytes say so: `1f 8b` of gzip, `28 b5 2f fd` of zstd.").ours().default(Text("none")),
     flow("packedRecordBytes", bytes(1_024, 10 << 20), "How many bytes a packed record is to have as it is sent, compressed if it is; at most what the stream takes.").ours().default(Number(51_200)),
-    flow("aggregatedRecordSizeBytes", bytes(0, 1_024_000), "How many bytes of lines become one record of a delivery stream.").default(Number(0)).refused(Number(0)),
+    flow("aggregatedRecordSizeBytes", bytes(0, 1_024_000), "How many bytes of records go into one of a delivery stream, each ending in a newline; 0 for one each. The same as `packing` `lines` with `packedRecordBytes`, and of no effect where `multiLineStartPattern` is given.").default(Number(0)),
     // Which stream.
     flow("kinesisStream", Kind::Text, "The name of the stream."),
-    flow("deliveryStream", Kind::Text, "The name of the delivery stream of Firehose.").refused(Text("")),
+    flow("deliveryStream", Kind::Text, "The name of the delivery stream of Firehose. Goes before `kinesisStream`."),
     flow("retryInitialBackoffMillis", MILLIS, "How long to wait before the second attempt.").default(Number(100)),
     flow("retryMaxBackoffMillis", MILLIS, "How long to wait between two attempts at most. There is no last attempt.").default(Number(10_000)),
     flow("publishQueueCapacity", PIECES, "How many buffers wait to be sent.").default(Number(100)).without("`maxMemoryBytes` bounds what waits"),
@@ -208,7 +208,7 @@ mod tests {
     fn every_default_is_a_value_that_the_key_may_have() {
         for key in KEYS {
             assert!(allows(key.kind, key.default), "default of {}", key.name);
-            if let Effect::NotYet(unless) | Effect::Refused(unless) = key.effect {
+            if let Effect::Refused(unless) = key.effect {
                 assert!(allows(key.kind, unless), "harmless value of {}", key.name);
             }
         }

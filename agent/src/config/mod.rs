@@ -13,6 +13,7 @@ mod coerce;
 mod drop_in;
 mod explain;
 mod flow;
+mod gather;
 pub mod key;
 pub mod keys;
 pub mod problem;
@@ -136,6 +137,7 @@ fn make(
     let allowance = Allowance {
         state_directory: &agent.state_directory,
         request_bytes: request_ceiling(&mut section, agent.max_memory_bytes, items.len()),
+        names_firehose: agent.kinesis.firehose_region.is_some() || agent.kinesis.firehose_endpoint.is_some(),
         open_files: open_files(&mut section, agent.max_open_files, items.len()),
     };
     problems.extend(section.into_problems());

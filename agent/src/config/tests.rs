@@ -16,7 +16,7 @@ use crate::parse::{Format, JsonTypes, Step};
 use crate::quarantine::OnMismatch;
 use crate::report::cloudwatch;
 use crate::report::java::Detail;
-use crate::send::{Access, Keys, Patience, Role, UserAgent, Waits};
+use crate::send::{Access, Destination, Keys, Patience, Role, UserAgent, Waits};
 use crate::source::InitialPosition;
 
 mod drop_ins;
@@ -106,7 +106,7 @@ fn the_shipped_configuration_is_the_access_log_of_httpd() {
     assert_eq!(config.warnings, []);
     let [flow] = config.flows.as_slice() else { unreachable!("{:?}", config.flows) };
     assert_eq!(flow.id.as_str(), "kinesis:ApplicationLogInputStream:/etc/httpd/logs/*access_log*");
-    assert_eq!(flow.stream, "ApplicationLogInputStream");
+    assert_eq!(flow.destination, Destination::Kinesis("ApplicationLogInputStream".to_owned()));
     assert!(matches!(
         flow.parser.steps(),
         [Step::Log { format: Format::Combined, types: JsonTypes::Strings }]
@@ -164,6 +164,8 @@ fn every_honoured_key_does_what_it_says() {
     let access = Access {
         endpoint: Some("https://kinesis.example.net:4567".to_owned()),
         region: Some("eu-west-1".to_owned()),
+        firehose_endpoint: Some("firehose.eu-west-1.amazonaws.com".to_owned()),
+        firehose_region: Some("eu-west-2".to_owned()),
         sts_endpoint: Some("sts.example.net".to_owned()),
         sts_region: Some("eu-west-2".to_owned()),
         keys: Some(Keys { id: "AKIAEXAMPLE".to_owned(), secret: "secret".to_owned() }),
@@ -207,7 +209,13 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!(flow.batch.terminator.as_bytes(), "…\n".as_bytes());
     assert_eq!(flow.waits, Waits::new(Duration::from_millis(50), Duration::from_secs(5)).unwrap());
     assert!(flow.spool.is_none());
-    let piped = &config.flows[1];
+    let delivered = &config.flows[1];
+    assert_eq!(delivered.id.as_str(), "fh:app:/srv/app.log");
+    assert_eq!(delivered.destination, Destination::Firehose("app".to_owned()));
+    assert_eq!((delivered.batch.limits.bytes(), delivered.batch.record_bytes), (4 << 20, 1_024_000));
+    assert_eq!((delivered.batch.key, delivered.batch.packed_bytes), (PartitionKey::None, 5120));
+    assert_eq!(delivered.batch.packing, Packing::Lines(Compression::None));
+    let piped = &config.flows[2];
     let directory = Path::new("/var/lib/elsewhere/spool/piped").to_owned();
     let wait = Duration::from_millis(2500);
     let spool = piped.spool.as_ref().unwrap();
@@ -307,7 +315,7 @@ fn a_file_that_is_not_there_is_refused() {
 fn permitted(key: &Key) -> String {
     let stated = match key.effect {
         Effect::Refused(unless) => unless,
-        Effect::Honoured | Effect::Without(_) | Effect::NotYet(_) | Effect::Impossible(_) => key.default,
+        Effect::Honoured | Effect::Without(_) | Effect::Impossible(_) => key.default,
     };
     match (stated, key.kind) {
         (Default::Flag(flag), _) => flag.to_string(),
@@ -328,9 +336,10 @@ fn permitted(key: &Key) -> String {
     }
 }
 
-/// One line for each key of `holder`, but those that no version can follow.
+/// One line for each key of `holder`, but those that no version can follow, and the other destination.
 fn every_key(holder: Holder) -> String {
-    let keys = KEYS.iter().filter(|key| key.holder == holder && key.name != "flows");
+    let keys =
+        KEYS.iter().filter(|key| key.holder == holder && !["flows", "deliveryStream"].contains(&key.name));
     let keys = keys.filter(|key| !matches!(key.effect, Effect::Impossible(_)));
     keys.map(|key| format!("\"{}\": {},\n", key.name, permitted(key))).collect()
 }
@@ -348,16 +357,15 @@ fn a_file_with_every_key_loads_and_each_key_is_explained_by_its_line() {
     let line_of =
         |name: &str| text.lines().position(|line| line.starts_with(&format!("\"{name}\": "))).unwrap() + 1;
     let settings: Vec<_> = explained.iter().flat_map(|explained| &explained.settings).collect();
-    for key in KEYS.iter().filter(|key| key.holder != Holder::Step) {
+    for key in KEYS.iter().filter(|key| key.holder != Holder::Step && key.name != "deliveryStream") {
         let told = |problems: &[Problem]| {
             let start = format!("`{}` ", key.name);
             problems.iter().any(|problem| problem.text.starts_with(&start))
         };
         assert_eq!(told(&config.notes), matches!(key.effect, Effect::Without(_)), "note on {}", key.name);
-        let is_pending = matches!(key.effect, Effect::NotYet(unless) if unless != key.default);
         let is_beside_another =
             ["userAgent", "spoolBytes", "spoolWaitMillis", "packedRecordBytes"].contains(&key.name);
-        assert_eq!(told(&config.warnings), is_pending || is_beside_another, "warning of {}", key.name);
+        assert_eq!(told(&config.warnings), is_beside_another, "warning of {}", key.name);
         if matches!(key.effect, Effect::Honoured | Effect::Without(_))
             && !matches!(key.default, Default::Text(""))
         {

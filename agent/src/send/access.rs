@@ -13,6 +13,10 @@ pub struct Access {
     pub endpoint: Option<String>,
     /// `kinesis.region`.
     pub region: Option<String>,
+    /// `firehose.endpoint`: likewise, of Firehose.
+    pub firehose_endpoint: Option<String>,
+    /// `firehose.region`.
+    pub firehose_region: Option<String>,
     /// `sts.endpoint`.
     pub sts_endpoint: Option<String>,
     /// `sts.region`; that of Kinesis if not given.

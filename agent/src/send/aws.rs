@@ -1,6 +1,6 @@
 //! Credentials, endpoints and clients: made once, shared by all flows.
 //!
-//! With `kinesis.rs` and the publisher of metrics the only place that knows the AWS SDK. What the configuration does not say is left to the SDK's
+//! With `exchange.rs`, what uses it, and the publisher of metrics the only place that knows the AWS SDK. What the configuration does not say is left to the SDK's
 //! own chain: environment, profile, web identity, container, instance role.
 
 use std::path::PathBuf;
@@ -69,6 +69,7 @@ pub struct Aws {
     user_agent: UserAgent,
     tls: TlsContext,
     client: aws_sdk_kinesis::Client,
+    firehose: aws_sdk_firehose::Client,
 }
 
 impl Aws {
@@ -107,22 +108,27 @@ impl Aws {
             config = config.endpoint_url(as_url(endpoint));
         }
         let client = aws_sdk_kinesis::Client::from_conf(config.build());
-        Ok(Aws { shared, user_agent: access.user_agent.clone(), tls, client })
+        let firehose = firehose(access, &shared);
+        Ok(Aws { shared, user_agent: access.user_agent.clone(), tls, client, firehose })
     }
 
     /// A client for CloudWatch, with the credentials of the streams. Where neither `region` nor the `endpoint` names the
     /// region it is us-east-1, where the Java agent's metrics are, whatever the region of the streams.
     #[must_use]
     pub fn cloudwatch(&self, endpoint: Option<&str>, region: Option<&str>) -> aws_sdk_cloudwatch::Client {
-        let named = region.map(str::to_owned).or_else(|| region_of(endpoint?, "monitoring."));
-        let region = Region::new(named.unwrap_or_else(|| FALLBACK_REGION.to_owned()));
         let mut config = aws_sdk_cloudwatch::config::Builder::from(&self.shared)
-            .region(region)
+            .region(region_or_fallback(endpoint, region, "monitoring."))
             .interceptor(Introduction(self.user_agent.clone()));
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(as_url(endpoint));
         }
         aws_sdk_cloudwatch::Client::from_conf(config.build())
+    }
+
+    /// A client for Firehose, whose region is found as that of CloudWatch.
+    #[must_use]
+    pub(super) fn firehose(&self) -> aws_sdk_firehose::Client {
+        self.firehose.clone()
     }
 
     /// What calls a service that has no client here, trusting whom the others trust.
@@ -143,6 +149,17 @@ impl Aws {
     pub(super) fn kinesis(&self) -> aws_sdk_kinesis::Client {
         self.client.clone()
     }
+}
+
+fn firehose(access: &Access, shared: &SdkConfig) -> aws_sdk_firehose::Client {
+    let (endpoint, region) = (access.firehose_endpoint.as_deref(), access.firehose_region.as_deref());
+    let mut config = aws_sdk_firehose::config::Builder::from(shared)
+        .region(region_or_fallback(endpoint, region, "firehose."))
+        .interceptor(Introduction(access.user_agent.clone()));
+    if let Some(endpoint) = endpoint {
+        config = config.endpoint_url(as_url(endpoint));
+    }
+    aws_sdk_firehose::Client::from_conf(config.build())
 }
 
 /// The SDK's own time-outs hold for nothing: what is not set here is disabled.
@@ -233,6 +250,12 @@ fn configured_region(access: &Access) -> Option<String> {
     let named =
         |endpoint: &str| region_of(endpoint, "kinesis.").unwrap_or_else(|| FALLBACK_REGION.to_owned());
     access.region.clone().or_else(|| access.endpoint.as_deref().map(named))
+}
+
+/// The region that is named, as such or in the endpoint's host name; else that in which the Java agent calls.
+fn region_or_fallback(endpoint: Option<&str>, region: Option<&str>, service: &str) -> Region {
+    let named = region.map(str::to_owned).or_else(|| region_of(endpoint?, service));
+    Region::new(named.unwrap_or_else(|| FALLBACK_REGION.to_owned()))
 }
 
 /// The region in the name of a host of AWS that begins with `service`.

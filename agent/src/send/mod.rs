@@ -7,6 +7,9 @@
 
 mod access;
 mod aws;
+mod destination;
+mod exchange;
+mod firehose;
 mod health;
 mod kinesis;
 mod pace;
@@ -22,12 +25,12 @@ use tracing::{error, info, warn};
 
 pub use access::{Access, Keys, Patience, Role, UserAgent};
 pub use aws::{Aws, AwsError};
+pub use destination::{Connected, Destination};
 pub use health::{Health, Trouble};
-pub use kinesis::Kinesis;
 pub use pace::{Ceilings, Waits, WaitsError};
 #[cfg(test)]
 pub(crate) use settle::tests::acked;
-pub use settle::{Acked, Answer, AnswerError, again, read_answer};
+pub use settle::{Acked, Answer, AnswerError, Form, again, read_answer};
 pub use stream::{Fault, Outcome, Remedy, Stream};
 
 use crate::batch::Batch;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::http::Message;
-use super::ledger::{self, Request};
+use super::ledger::{self, Operation, Request};
 use super::{Mode, Shared};
 
 /// Accepts connections for ever.
@@ -82,8 +82,8 @@ async fn exchange(
     mode: &mut watch::Receiver<Mode>,
     shared: &Shared,
 ) -> Result<Next> {
-    let puts = request.header("x-amz-target").is_some_and(|target| target.ends_with(".PutRecords"));
-    let body: Option<Value> = puts.then(|| serde_json::from_slice(&request.body)).transpose()?;
+    let operation = request.header("x-amz-target").and_then(Operation::of);
+    let body: Option<Value> = operation.map(|_| serde_json::from_slice(&request.body)).transpose()?;
     let noted = Request::of(body.as_ref())?;
     let entries = noted.entries.len();
     let place = {
@@ -115,15 +115,15 @@ async fn exchange(
     };
 
     let forwarded: Vec<bool> = (0..entries).map(|_| fastrand::u8(..100) >= percent).collect();
-    let answer = match body {
-        Some(body) if forwarded.contains(&false) => {
-            thinned(request, body, &forwarded, upstream, place, shared).await?
+    let answer = match body.zip(operation) {
+        Some((body, operation)) if forwarded.contains(&false) => {
+            thinned(request, operation, body, &forwarded, upstream, place, shared).await?
         }
-        Some(_) => {
+        Some((_, operation)) => {
             let answer = forward(&request, upstream, shared).await?;
             if answer.is_ok() {
                 let taken = serde_json::from_slice(&answer.body)?;
-                shared.note(place, |request| request.take(&forwarded, &taken))?;
+                shared.note(place, |request| request.take(operation, &forwarded, &taken))?;
             }
             answer
         }
@@ -161,6 +161,7 @@ async fn released(
 /// Forwards only some entries, and answers for all.
 async fn thinned(
     mut request: Message,
+    operation: Operation,
     mut body: Value,
     forwarded: &[bool],
     upstream: &mut Option<BufReader<TcpStream>>,
@@ -171,7 +172,7 @@ async fn thinned(
         // An empty request would be refused as invalid.
         return Ok(Message::answer(
             "200 OK",
-            ledger::fill_in(&Value::Null, forwarded).to_string().into_bytes(),
+            ledger::fill_in(operation, &Value::Null, forwarded).to_string().into_bytes(),
         ));
     }
     ledger::thin_out(&mut body, forwarded);
@@ -179,8 +180,8 @@ async fn thinned(
     let mut answer = forward(&request, upstream, shared).await?;
     if answer.is_ok() {
         let taken = serde_json::from_slice(&answer.body)?;
-        shared.note(place, |request| request.take(forwarded, &taken))?;
-        answer.body = ledger::fill_in(&taken, forwarded).to_string().into_bytes();
+        shared.note(place, |request| request.take(operation, forwarded, &taken))?;
+        answer.body = ledger::fill_in(operation, &taken, forwarded).to_string().into_bytes();
     }
     Ok(answer)
 }

@@ -68,6 +68,12 @@ impl Batch {
         self.buffer.get(start..end).unwrap_or_default()
     }
 
+    /// Bytes of the partition key of the entry at `index`.
+    #[must_use]
+    pub fn key_len(&self, index: usize) -> usize {
+        self.entries.get(index).map_or(0, |entry| entry.key.len())
+    }
+
     /// Appends the partition key of the entry at `index`.
     pub fn write_key(&self, index: usize, out: &mut Vec<u8>) {
         if let Some(entry) = self.entries.get(index) {

@@ -15,23 +15,28 @@ mod kinesis;
 mod pace;
 mod settle;
 mod stream;
+mod waits;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use access::{Access, Keys, Patience, Role, UserAgent};
 pub use aws::{Aws, AwsError};
 pub use destination::{Connected, Destination};
 pub use health::{Health, Trouble};
-pub use pace::{Ceilings, Waits, WaitsError};
 #[cfg(test)]
 pub(crate) use settle::tests::acked;
-pub use settle::{Acked, Answer, AnswerError, Form, again, read_answer};
+pub use settle::{Acked, Answer, AnswerError, Form, again, read_answer, throttled};
+use stream::is_throttling;
 pub use stream::{Fault, Outcome, Remedy, Stream};
+pub use waits::{Ceilings, Waits, WaitsError};
+
+use pace::{Load, Pace};
 
 use crate::batch::Batch;
 use crate::calls::Calls;
@@ -76,6 +81,7 @@ pub struct Sender<S> {
     /// How many records the stream has taken. If that grows while it refuses one as invalid, the fault is the record's
     /// and not the stream's.
     taken: AtomicU64,
+    pace: Mutex<Pace>,
     health: Arc<Health>,
 }
 
@@ -90,7 +96,16 @@ impl<S: Stream> Sender<S> {
         calls: Arc<Calls>,
         health: Arc<Health>,
     ) -> Sender<S> {
-        Sender { stream, name, waits, metrics, calls, taken: AtomicU64::new(0), health }
+        Sender {
+            stream,
+            name,
+            waits,
+            metrics,
+            calls,
+            taken: AtomicU64::new(0),
+            pace: Mutex::default(),
+            health,
+        }
     }
 
     /// Offers `batch` until each of its entries is taken or refused for good. Ends only with that.
@@ -102,24 +117,34 @@ impl<S: Stream> Sender<S> {
         let mut suspects = BTreeMap::new();
         while let Some(mut left) = groups.pop() {
             while !left.is_empty() {
+                let rest = self.wait_for_a_place(&batch, &mut left).await;
                 self.metrics.add(Metric::RequestsSent, 1);
                 self.calls.note_offer(records(&batch, &left));
                 let wait = match self.stream.offer(&batch, &left).await {
                     Ok(answer) => {
+                        let offered = left.len();
                         left = self.settle(&batch, left, &answer);
-                        ceilings.wait(fastrand::f64())
+                        if left.len() < offered {
+                            // The pace rules how much is offered. This rules how often what is refused whole.
+                            ceilings = self.waits.ceilings();
+                            Duration::ZERO
+                        } else {
+                            ceilings.wait(fastrand::f64())
+                        }
                     }
                     Err(fault) => {
-                        self.note_fault(&fault, records(&batch, &left));
+                        self.note_fault(&fault, &batch, &left);
                         match fault.remedy {
                             Remedy::Again => ceilings.wait(fastrand::f64()),
                             Remedy::Act => self.long_wait(),
                             Remedy::Split if left.len() > 1 => {
+                                groups.push(rest);
                                 groups.push(left.split_off(left.len() / 2));
                                 continue;
                             }
                             Remedy::Split => {
                                 let Some(index) = left.first().copied() else { break };
+                                groups.push(rest);
                                 let taken = self.taken.load(Ordering::Relaxed);
                                 match suspects.insert(index, taken) {
                                     Some(before) if taken > before => {
@@ -127,7 +152,10 @@ impl<S: Stream> Sender<S> {
                                         break;
                                     }
                                     // It may be the stream that takes nothing, and not the record's fault.
-                                    Some(_) => self.long_wait(),
+                                    Some(_) => {
+                                        tokio::time::sleep(self.long_wait()).await;
+                                        continue;
+                                    }
                                     // First all others: if the stream takes one of them, it is the record's fault.
                                     None => {
                                         groups.insert(0, left);
@@ -138,6 +166,7 @@ impl<S: Stream> Sender<S> {
                         }
                     }
                 };
+                left.extend(rest);
                 if !left.is_empty() {
                     tokio::time::sleep(wait).await;
                 }
@@ -145,6 +174,37 @@ impl<S: Stream> Sender<S> {
         }
         refused.sort_by_key(|refused| refused.index);
         Delivered { acked: settle::settled(&batch), refused }
+    }
+
+    /// Waits until entries of `left` may be offered; leaves in it those that may, and gives the others.
+    async fn wait_for_a_place(&self, batch: &Batch, left: &mut Vec<usize>) -> Vec<usize> {
+        let (rest, wait) = {
+            let mut pace = self.pace();
+            let count = pace.portion().map_or(left.len(), |portion| {
+                let sums = left.iter().scan(Load::default(), |sum, index| {
+                    *sum += load(batch, *index);
+                    Some(*sum)
+                });
+                sums.take_while(|sum| *sum <= portion).count().max(1)
+            });
+            let rest = left.split_off(count.min(left.len()));
+            (rest, pace.reserve(loads(batch, left), Instant::now()))
+        };
+        tokio::time::sleep(wait).await;
+        rest
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the pace learn what became of what was offered.
+    fn keep_pace(&self, taken: Load, refused: Load) {
+        let mut pace = self.pace();
+        pace.note(taken, refused, Instant::now());
+        let limit = pace.rate().map_or(0, Load::entries);
+        drop(pace);
+        self.metrics.set(Metric::OfferLimit, limit);
     }
 
     /// A wait for what does not mend itself soon; of two agents not the same, so that they do not come back together.
@@ -167,6 +227,8 @@ impl<S: Stream> Sender<S> {
         self.metrics.subtract(Metric::UnackedRecords, taken);
         self.metrics.add(Metric::RecordsRefused, refused);
         self.taken.fetch_add(taken, Ordering::Relaxed);
+        let throttled = throttled(&offered, answer);
+        self.keep_pace(loads(batch, &offered).less(loads(batch, &left)), loads(batch, &throttled));
         match answer {
             Answer::Accepted => self.note_well(),
             Answer::PerRecord(verdicts) => self.note_refusals(verdicts),
@@ -183,11 +245,14 @@ impl<S: Stream> Sender<S> {
         Refused { index, origin, records, data, why: Chain(fault).to_string() }
     }
 
-    fn note_fault(&self, fault: &Fault, offered: u64) {
+    fn note_fault(&self, fault: &Fault, batch: &Batch, offered: &[usize]) {
         self.metrics.add(Metric::RequestsFailed, 1);
         self.calls.note_failure();
+        if is_throttling(&fault.code) {
+            self.keep_pace(Load::default(), loads(batch, offered));
+        }
         if fault.outcome == Outcome::Unknown {
-            self.metrics.add(Metric::RecordsPossiblyRepeated, offered);
+            self.metrics.add(Metric::RecordsPossiblyRepeated, records(batch, offered));
         }
         if fault.remedy == Remedy::Act {
             self.metrics.set(Metric::FailingFlows, 1);
@@ -226,6 +291,15 @@ impl<S: Stream> Sender<S> {
                   "trouble with stream ended");
         }
     }
+}
+
+/// What the entry at `index` demands of a shard.
+fn load(batch: &Batch, index: usize) -> Load {
+    Load::of(batch.data(index).len() + batch.key_len(index))
+}
+
+fn loads(batch: &Batch, indices: &[usize]) -> Load {
+    indices.iter().map(|index| load(batch, *index)).sum()
 }
 
 /// How many records the entries of `batch` at `indices` hold.

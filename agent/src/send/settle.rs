@@ -6,6 +6,7 @@
 use memchr::memmem;
 use serde_json::Value;
 
+use super::stream::is_throttling;
 use crate::batch::Batch;
 use crate::position::Span;
 
@@ -120,6 +121,19 @@ pub fn again(offered: &[usize], answer: &Answer) -> Vec<usize> {
     }
 }
 
+/// Which of the entries `offered` were refused as too much at a time.
+#[must_use]
+pub fn throttled(offered: &[usize], answer: &Answer) -> Vec<usize> {
+    match answer {
+        Answer::Accepted => Vec::new(),
+        Answer::PerRecord(verdicts) => {
+            let is_throttled = |code: &Option<String>| code.as_deref().is_some_and(is_throttling);
+            let refused = offered.iter().zip(verdicts).filter(|(_, code)| is_throttled(code));
+            refused.map(|(index, _)| *index).collect()
+        }
+    }
+}
+
 /// Every record of `batch` is accepted, or handed on as refused.
 pub(super) fn settled(batch: &Batch) -> Vec<Acked> {
     batch.shares().iter().map(|share| Acked { span: share.span }).collect()
@@ -175,6 +189,14 @@ pub(crate) mod tests {
     fn only_refused_records_are_offered_again_in_their_order() {
         check(&[None, FULL, None, Some("InternalFailure")], &[11, 13]);
         check(&[FULL, FULL], &[10, 11]);
+    }
+
+    #[test]
+    fn only_what_was_too_much_is_throttled() {
+        let answer =
+            read_answer(&body(&[None, FULL, Some("InternalFailure")], &KINESIS), 3, &KINESIS).unwrap();
+        assert_eq!(throttled(&[4, 5, 6], &answer), [5]);
+        assert_eq!(throttled(&[4, 5, 6], &Answer::Accepted), [0; 0]);
     }
 
     #[test]

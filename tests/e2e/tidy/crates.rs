@@ -150,6 +150,7 @@ pub(crate) const AGENT: Crate = Crate {
         "batch",
         "send/settle",
         "send/pace",
+        "send/waits",
         "checkpoint/ledger",
         "quarantine/entry",
         "quarantine/format",

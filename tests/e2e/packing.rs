@@ -1,6 +1,7 @@
 //! Many records in one: what reads packed records with the libraries of others finds every line, once, whatever is refused
 //! on the way. Holds G1, G3 and G4 to account.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kinetail_tests::books::Books;
 use kinetail_tests::endpoint::Throughput;
-use kinetail_tests::faults::Mode;
+use kinetail_tests::faults::{self, Mode};
 use kinetail_tests::scene::{STREAM, Scene};
 use kinetail_tests::writer::{self, Load, Writer};
 use kinetail_tests::{oracle, python, wait};
@@ -37,6 +38,11 @@ async fn scene(mut keys: Value) -> Result<Scene> {
 
 /// The lines in these records of a stream.
 fn unpacked(records: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+    Ok(unpacked_each(records)?.concat())
+}
+
+/// The lines in each of these records of a stream.
+fn unpacked_each(records: &[Vec<u8>]) -> Result<Vec<Vec<Vec<u8>>>> {
     let mut file = tempfile::NamedTempFile::new()?;
     for data in records {
         writeln!(file, "{}", base64_simd::STANDARD.encode_to_string(data))?;
@@ -44,7 +50,13 @@ fn unpacked(records: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/unpack.py");
     let output = Command::new(python::program("python")?).arg(script).arg(file.path()).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(output.stdout.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
+    let mut lines = vec![Vec::new(); records.len()];
+    for line in output.stdout.split_inclusive(|byte| *byte == b'\n') {
+        let tab = line.iter().position(|byte| *byte == b'\t').context("a line without a number")?;
+        let record: usize = std::str::from_utf8(&line[..tab])?.parse()?;
+        lines[record].push(line[tab + 1..].to_vec());
+    }
+    Ok(lines)
 }
 
 fn books(expected: &[Vec<u8>], lines: &[Vec<u8>]) -> Books {
@@ -79,6 +91,81 @@ async fn every_line_is_in_one_pack_whatever_is_refused() -> Result<()> {
         agent.stop().await?;
     }
     Ok(())
+}
+
+/// Where order is kept, the stream has each file's lines in their order, whatever is refused or fails: behind a request whose
+/// outcome nobody knows the same records come once more, and nothing else. (G4)
+#[tokio::test]
+async fn the_stream_keeps_the_order_of_each_file() -> Result<()> {
+    const FILES: u64 = 5;
+    for (packing, modes) in [
+        (json!({ "packing": "lines" }), [Mode::Refuse { percent: 40 }, Mode::Refuse { percent: 80 }]),
+        (json!({ "packing": "kpl" }), [Mode::Refuse { percent: 40 }, Mode::InternalError]),
+        (
+            json!({ "packing": "lines", "compression": "zstd" }),
+            [Mode::Refuse { percent: 40 }, Mode::ResetAfter],
+        ),
+    ] {
+        let (what, is_lost) = (packing.to_string(), modes.contains(&Mode::ResetAfter));
+        let mut keys = packing;
+        keys["order"] = json!("file");
+        let scene = scene(keys).await?;
+        let loads: Vec<Load> = (0..FILES)
+            .map(|file| {
+                let path = scene.host.log(&format!("access_log_{file}"));
+                Ok(Load::start(Writer::numbered_from(path, file * 1_000_000)?, 400))
+            })
+            .collect::<Result<_>>()?;
+        let agent = scene.host.start()?;
+        for mode in modes.iter().cycle().take(6) {
+            scene.faults.set(*mode);
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            scene.faults.set(Mode::Pass);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        let mut lines = 0;
+        for load in loads {
+            lines += load.stop().await?.count();
+        }
+        scene.host.settled(lines).await.with_context(|| what.clone())?;
+        ensure!(scene.faults.look(faults::refused) > 0, "{what}: nothing was refused");
+
+        let records = scene.endpoint.read(STREAM).await?;
+        let data: Vec<Vec<u8>> = records.iter().map(|record| record.data.clone()).collect();
+        let mut keys = BTreeMap::new();
+        let mut next: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut last: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for (record, lines) in records.iter().zip(unpacked_each(&data)?) {
+            let numbers: Vec<u64> = lines
+                .iter()
+                .map(|line| number(line).context("a line without its number"))
+                .collect::<Result<_>>()?;
+            let file = numbers.first().context("an empty record")? / 1_000_000;
+            ensure!(numbers.iter().all(|number| number / 1_000_000 == file), "{what}: two files in a record");
+            let key = keys.entry(file).or_insert(&record.partition_key);
+            ensure!(*key == &record.partition_key, "{what}: file {file} has two keys");
+            if is_lost && last.get(&file) == Some(&record.data) {
+                continue;
+            }
+            for number in numbers {
+                let expected = next.entry(file).or_insert(file * 1_000_000);
+                ensure!(number == *expected, "{what}: {number} in the place of {expected}");
+                *expected += 1;
+            }
+            last.insert(file, record.data.clone());
+        }
+        ensure!(next.iter().map(|(file, next)| next - file * 1_000_000).sum::<u64>() == lines, "{what}");
+        ensure!(keys.values().collect::<BTreeSet<_>>().len() == keys.len(), "{what}: files share a key");
+        agent.stop().await?;
+    }
+    Ok(())
+}
+
+/// The number of the line that became this record.
+fn number(record: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(record).ok()?;
+    let (_, rest) = text.split_once("seq=")?;
+    rest.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// A crash repeats packs, and loses none. (G2)

@@ -1,7 +1,8 @@
 """Unpacks the records of a stream, by programs that share nothing with the agent.
 
-Reads a file with the data of one stream record in base64 on each line, and writes to standard output what is in them, one
-after the other: aggregates by AWS's own de-aggregator, frames of zstd by Facebook's library, members of gzip by Python.
+Reads a file with the data of one stream record in base64 on each line, and writes to standard output each line that is in
+them, behind the number of its record and a tab: aggregates are taken apart by AWS's own de-aggregator, frames of zstd by
+Facebook's library, members of gzip by Python.
 """
 
 import base64
@@ -34,6 +35,7 @@ def unpacked(data):
 
 
 with open(sys.argv[1], "rb") as records:
-    for line in records:
-        for record in user_records(base64.b64decode(line)):
-            sys.stdout.buffer.write(unpacked(record))
+    for number, text in enumerate(records):
+        for record in user_records(base64.b64decode(text)):
+            for line in unpacked(record).splitlines(keepends=True):
+                sys.stdout.buffer.write(b"%d\t%b" % (number, line))

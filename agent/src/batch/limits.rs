@@ -81,6 +81,15 @@ pub enum PartitionKey {
     None,
 }
 
+/// Which order the stream keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// None: whatever is refused comes later.
+    Free,
+    /// That of each file: its packs have one key and go one after the other, so that a request holds one of each at most.
+    File,
+}
+
 /// How the records of one flow are gathered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -98,6 +107,8 @@ pub struct Settings {
     pub packed_bytes: usize,
     /// How many bytes of an entry the stream takes, its key included.
     pub record_bytes: usize,
+    /// Which order the stream keeps.
+    pub order: Order,
 }
 
 impl Settings {
@@ -125,10 +136,10 @@ impl Settings {
 
     /// Bytes of an entry's partition key.
     pub(super) fn key_bytes(&self) -> usize {
-        match self.key {
-            PartitionKey::Random => RANDOM_KEY_BYTES,
-            PartitionKey::Deterministic => MD5_KEY_BYTES,
-            PartitionKey::None => 0,
+        match (self.order, self.key) {
+            (_, PartitionKey::None) => 0,
+            (Order::Free, PartitionKey::Random) => RANDOM_KEY_BYTES,
+            (Order::Free, PartitionKey::Deterministic) | (Order::File, _) => MD5_KEY_BYTES,
         }
     }
 

@@ -10,30 +10,33 @@ mod key;
 mod kpl;
 mod limits;
 mod pack;
+mod side_by_side;
 
 use tokio::time::Instant;
 
 pub use compress::Compression;
 pub use limits::{
-    FIREHOSE_RECORD_BYTES, Limits, LimitsError, PartitionKey, RECORD_BYTES, Settings, Terminator,
+    FIREHOSE_RECORD_BYTES, Limits, LimitsError, Order, PartitionKey, RECORD_BYTES, Settings, Terminator,
     TerminatorError,
 };
 pub use pack::Packing;
 
 use key::Key;
-use pack::Packer;
+use pack::{Pack, Packer};
+use side_by_side::SideBySide;
 
 use crate::loss::Dropped;
 use crate::parse::Record;
-use crate::position::{FileId, Offset, Position, Share, Span};
+use crate::position::{FileId, Mark, Offset, Position, Share, Span};
 
-/// Where an entry ends in its batch's buffer (it begins where the one before ends), its key, how many records it holds, and
-/// where the line of the first of them begins.
+/// Where an entry ends in its batch's buffer (it begins where the one before ends), its key, how many records it holds, and of
+/// which file the first of them is, and where its line begins.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     end: usize,
     key: Key,
     records: usize,
+    file: Option<FileId>,
     line: Offset,
 }
 
@@ -81,16 +84,11 @@ impl Batch {
         }
     }
 
-    /// Where the line of the first record of the entry at `index` begins, and in which file; nothing if it is of no file.
+    /// Of which file the first record of the entry at `index` is, and where its line begins; nothing if it is of no file.
     #[must_use]
     pub fn origin(&self, index: usize) -> Option<(FileId, Offset)> {
-        let line = self.entries.get(index)?.line;
-        let before: usize = self.entries.get(..index)?.iter().map(|entry| entry.records).sum();
-        let mut ends = self.shares.iter().scan(0, |end, share| {
-            *end += share.records;
-            Some((*end, share.span.file()))
-        });
-        ends.find(|(end, _)| before < *end).map(|(_, file)| (file, line))
+        let entry = self.entries.get(index)?;
+        Some((entry.file?, entry.line))
     }
 
     /// The bytes of each file it stands for, in the order they were read.
@@ -128,18 +126,26 @@ pub enum Added {
     Full,
 }
 
+/// What an aggregate has beside its records, and a key once more, at most.
+const FRAME_BYTES: usize = 96;
+
 /// Gathers the records of one flow.
 ///
-/// Its buffer holds the data of closed entries, then the records of the open pack, and then perhaps one that waits.
+/// Its buffer holds the data of closed entries, then the records of open packs, and then perhaps one that waits.
 #[derive(Debug)]
 pub struct Batcher {
     settings: Settings,
     random: fastrand::Rng,
     buffer: Vec<u8>,
     entries: Vec<Entry>,
-    pack: Packer,
+    packer: Packer,
+    pack: Pack,
+    /// Open packs, where each file has its own.
+    files: SideBySide,
+    /// Whose records come, and what tells its generation from all others.
+    file: Option<(FileId, Mark)>,
     shares: Vec<Share>,
-    /// Bytes of the entries, keys included.
+    /// Bytes of the entries, keys included; those of open packs of files at most.
     bytes: usize,
     /// Records since the last share was noted.
     unshared: usize,
@@ -152,11 +158,14 @@ impl Batcher {
     #[must_use]
     pub fn new(settings: Settings, random: fastrand::Rng) -> Batcher {
         Batcher {
-            pack: settings.packer(),
+            packer: settings.packer(),
             settings,
             random,
             buffer: Vec::new(),
             entries: Vec::new(),
+            pack: Pack::default(),
+            files: SideBySide::default(),
+            file: None,
             shares: Vec::new(),
             bytes: 0,
             unshared: 0,
@@ -181,35 +190,73 @@ impl Batcher {
         self.is_without_records() && self.shares.is_empty()
     }
 
+    /// The records that come now are of `file`, whose generation has this mark.
+    pub fn turn_to(&mut self, file: FileId, mark: Mark) {
+        self.file = Some((file, mark));
+    }
+
     /// Takes the record that was written at the end of the buffer, whose line begins at `line`.
     pub fn add(&mut self, record: &Record, line: Offset, now: Instant) -> Added {
         let newline = self.settings.ends_in_newlines();
         let most = record.len().min(self.settings.room()) + usize::from(newline);
-        if !self.pack.takes(most) {
-            self.close_pack();
-        }
-        let limits = self.settings.limits;
-        let bytes = self.bytes + self.pack.bytes_with(most) + self.settings.key_bytes();
+        let has_room = match (self.settings.order, self.file) {
+            (Order::File, Some((file, _))) => self.has_room_beside(file, most),
+            (Order::Free | Order::File, _) => self.has_room(most),
+        };
         // An entry larger than a request may be is sent alone, as by the Java agent.
-        let fits = self.entries.len() < limits.records() && bytes <= limits.bytes();
-        if !fits && !self.is_without_records() {
+        if !has_room && !self.is_without_records() {
             return Added::Full;
         }
+        let start = self.buffer.len() - record.len();
         let is_cut = self.settings.cut(record, &mut self.buffer);
         if newline && self.buffer.last() != Some(&b'\n') {
             self.buffer.push(b'\n');
         }
-        let len = self.buffer.len() - self.end() - self.pack.bytes();
-        if self.pack.push(len, line) {
-            self.close_pack();
+        let place = start..self.buffer.len();
+        match (self.settings.order, self.file) {
+            (Order::File, Some((file, mark))) => {
+                self.bytes += self.bytes_beside(file, place.len());
+                self.files.push(file, mark, place, line);
+            }
+            (Order::Free | Order::File, _) => {
+                self.pack.push(place.len(), self.file.map(|(file, _)| file), line);
+                if self.settings.packing == Packing::None {
+                    self.close_pack();
+                }
+            }
         }
         self.unshared += 1;
         self.opened.get_or_insert(now);
         if is_cut { Added::Cut } else { Added::Whole }
     }
 
+    /// Whether a record of `len` bytes goes into the open pack, or into another.
+    fn has_room(&mut self, len: usize) -> bool {
+        if !self.packer.takes(&self.pack, len) {
+            self.close_pack();
+        }
+        let limits = self.settings.limits;
+        let bytes = self.bytes + self.packer.bytes_with(&self.pack, len) + self.settings.key_bytes();
+        self.entries.len() < limits.records() && bytes <= limits.bytes()
+    }
+
+    /// Whether a record of `len` bytes goes into the pack of this file. There is no other for it in the same request.
+    fn has_room_beside(&self, file: FileId, len: usize) -> bool {
+        let limits = self.settings.limits;
+        let has_slot = self.files.has(file) || self.files.len() < limits.records();
+        let bytes = self.bytes + self.bytes_beside(file, len);
+        has_slot && bytes <= limits.bytes() && self.packer.takes(self.files.pack(file), len)
+    }
+
+    /// The most that a record of `len` bytes adds to the request in the pack of this file: a record of an aggregate needs less
+    /// than a key beside it.
+    fn bytes_beside(&self, file: FileId, len: usize) -> usize {
+        let frame = if self.files.has(file) { 0 } else { FRAME_BYTES };
+        frame + len + self.settings.key_bytes()
+    }
+
     fn is_without_records(&self) -> bool {
-        self.entries.is_empty() && self.pack.records() == 0
+        self.entries.is_empty() && self.pack.records() == 0 && self.files.len() == 0
     }
 
     /// Where the data of the entries end.
@@ -219,11 +266,11 @@ impl Batcher {
 
     /// Makes an entry of the open pack, if there is anything in it. A record that waits stays at the end of the buffer.
     fn close_pack(&mut self) {
-        let (records, line) = (self.pack.records(), self.pack.line());
-        if records == 0 {
+        let pack = std::mem::take(&mut self.pack);
+        if pack.records() == 0 {
             return;
         }
-        let place = self.end()..self.end() + self.pack.bytes();
+        let place = self.end()..self.end() + pack.bytes();
         let bytes = self.buffer.get(place.clone()).unwrap_or_default();
         let key = match self.settings.key {
             PartitionKey::Random => Key::random(&mut self.random),
@@ -231,15 +278,38 @@ impl Batcher {
             PartitionKey::None => Key::None,
         };
         let start = place.start;
-        let end = match self.pack.close(bytes, |out| key.write(out)) {
+        let end = match self.packer.close(&pack, bytes, |out| key.write(out)) {
             None => place.end,
             Some(packed) => {
                 self.buffer.splice(place, packed.iter().copied());
                 start + packed.len()
             }
         };
-        self.entries.push(Entry { end, key, records, line });
+        self.entries.push(pack.entry(end, key));
         self.bytes += end - start + key.len();
+    }
+
+    /// Makes an entry of the pack of each file. A record that waits stays at the end of the buffer.
+    fn close_files(&mut self) {
+        if self.files.len() == 0 {
+            return;
+        }
+        let files = std::mem::take(&mut self.files);
+        let waiting = self.buffer.split_off(files.end());
+        let mut buffer = Vec::with_capacity(self.buffer.len());
+        let mut records = Vec::new();
+        for (_, of_file) in files {
+            records.clear();
+            of_file.places.into_iter().for_each(|place| {
+                records.extend_from_slice(self.buffer.get(place).unwrap_or_default());
+            });
+            let (pack, key) = (of_file.pack, Key::of(of_file.mark.to_string().as_bytes()));
+            let packed = self.packer.close(&pack, &records, |out| key.write(out));
+            buffer.extend_from_slice(packed.unwrap_or(&records));
+            self.entries.push(pack.entry(buffer.len(), key));
+        }
+        self.buffer = buffer;
+        self.buffer.extend(waiting);
     }
 
     /// Forgets the record that waits at the end of the buffer: its line will come again.
@@ -272,12 +342,13 @@ impl Batcher {
     /// Whether the open batch holds as many entries as it may.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.entries.len() == self.settings.limits.records()
+        self.entries.len() + self.files.len() == self.settings.limits.records()
     }
 
     /// Closes the open batch. A record that did not fit becomes the first bytes of the next.
     pub fn close(&mut self, now: Instant) -> Closed {
         self.close_pack();
+        self.close_files();
         let end = self.end();
         let mut next = Vec::with_capacity(self.buffer.capacity().min(2 * end.max(4096)));
         next.extend_from_slice(self.buffer.get(end..).unwrap_or_default());

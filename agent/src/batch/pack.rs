@@ -5,8 +5,9 @@
 //! batcher. How an entry is packed is seen in its first bytes.
 
 use super::compress::{Compression, Compressor};
-use super::kpl;
-use crate::position::Offset;
+use super::key::Key;
+use super::{Entry, kpl};
+use crate::position::{FileId, Offset};
 
 /// How the records of a flow become entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,45 @@ pub enum Packing {
     Kpl,
 }
 
-/// Gathers the records of one entry after the other.
+/// The records of an entry that is still open.
+#[derive(Debug, Default)]
+pub(super) struct Pack {
+    /// One record after the other: where each ends.
+    ends: Vec<usize>,
+    /// What they take up in an aggregate.
+    aggregated: usize,
+    /// Of which file the first is, and where its line begins.
+    file: Option<FileId>,
+    line: Offset,
+}
+
+impl Pack {
+    /// How many records are in it.
+    pub(super) fn records(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// How many bytes these are, one after the other.
+    pub(super) fn bytes(&self) -> usize {
+        self.ends.last().copied().unwrap_or_default()
+    }
+
+    /// The entry that they become, which ends at `end`.
+    pub(super) fn entry(&self, end: usize, key: Key) -> Entry {
+        Entry { end, key, records: self.records(), file: self.file, line: self.line }
+    }
+
+    /// Takes a record of `len` bytes whose line begins at `line` of `file`.
+    pub(super) fn push(&mut self, len: usize, file: Option<FileId>, line: Offset) {
+        if self.ends.is_empty() {
+            (self.file, self.line) = (file, line);
+        }
+        self.ends.push(self.bytes() + len);
+        self.aggregated += kpl::record_bytes(len);
+    }
+}
+
+/// Says when a pack is full, and what becomes of it.
 #[derive(Debug)]
 pub(super) struct Packer {
     packing: Packing,
@@ -31,12 +70,6 @@ pub(super) struct Packer {
     compressor: Compressor,
     /// How many bytes are to be compressed into one entry.
     uncompressed: usize,
-    /// The open pack's records, one after the other: where each ends.
-    ends: Vec<usize>,
-    /// What an aggregate of them has.
-    aggregated: usize,
-    /// Where the line of the first begins.
-    line: Offset,
     /// What the last pack became.
     packed: Vec<u8>,
 }
@@ -49,66 +82,37 @@ impl Packer {
             Packing::Lines(compression) => compression,
             Packing::None | Packing::Kpl => Compression::None,
         };
-        Packer {
-            packing,
-            wanted,
-            room,
-            key,
-            compressor: Compressor::new(compression),
-            uncompressed: wanted,
-            ends: Vec::new(),
-            aggregated: kpl::empty_bytes(key),
-            line: Offset::START,
-            packed: Vec::new(),
-        }
+        let compressor = Compressor::new(compression);
+        Packer { packing, wanted, room, key, compressor, uncompressed: wanted, packed: Vec::new() }
     }
 
-    /// How many records are in the open pack.
-    pub(super) fn records(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// How many bytes these are, one after the other.
-    pub(super) fn bytes(&self) -> usize {
-        self.ends.last().copied().unwrap_or_default()
-    }
-
-    /// Where the line of the first of them begins.
-    pub(super) fn line(&self) -> Offset {
-        self.line
-    }
-
-    /// Whether a record of `len` bytes goes with them.
-    pub(super) fn takes(&self, len: usize) -> bool {
-        let is_empty = self.ends.is_empty();
-        is_empty
+    /// Whether a record of `len` bytes goes into this pack.
+    pub(super) fn takes(&self, pack: &Pack, len: usize) -> bool {
+        pack.ends.is_empty()
             || match self.packing {
                 Packing::None => false,
-                Packing::Lines(_) => self.bytes() + len <= self.uncompressed,
-                Packing::Kpl => self.aggregated + kpl::record_bytes(len) <= self.wanted,
+                Packing::Lines(_) => pack.bytes() + len <= self.uncompressed,
+                Packing::Kpl => self.bytes_with(pack, len) <= self.wanted,
             }
     }
 
     /// The most bytes that the entry has with a record of `len` bytes more.
-    pub(super) fn bytes_with(&self, len: usize) -> usize {
+    pub(super) fn bytes_with(&self, pack: &Pack, len: usize) -> usize {
         match self.packing {
-            Packing::Kpl if !self.ends.is_empty() => self.aggregated + kpl::record_bytes(len),
-            Packing::None | Packing::Lines(_) | Packing::Kpl => self.bytes() + len,
+            Packing::Kpl if !pack.ends.is_empty() => {
+                kpl::empty_bytes(self.key) + pack.aggregated + kpl::record_bytes(len)
+            }
+            Packing::None | Packing::Lines(_) | Packing::Kpl => pack.bytes() + len,
         }
     }
 
-    /// Takes a record of `len` bytes whose line begins at `line`; says whether no other can follow.
-    pub(super) fn push(&mut self, len: usize, line: Offset) -> bool {
-        if self.ends.is_empty() {
-            self.line = line;
-        }
-        self.ends.push(self.bytes() + len);
-        self.aggregated += kpl::record_bytes(len);
-        self.packing == Packing::None
-    }
-
-    /// Closes the pack of the records `bytes`; gives what it becomes if that is something else. `key` writes its key.
-    pub(super) fn close(&mut self, bytes: &[u8], key: impl FnOnce(&mut Vec<u8>)) -> Option<&[u8]> {
+    /// Gives what the pack of the records `bytes` becomes if that is something else. `key` writes its key.
+    pub(super) fn close(
+        &mut self,
+        pack: &Pack,
+        bytes: &[u8],
+        key: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<&[u8]> {
         let is_other = match self.packing {
             Packing::None => false,
             Packing::Lines(_) => {
@@ -117,20 +121,18 @@ impl Packer {
                 is_shorter
             }
             // What is alone needs no aggregate, as with the library itself.
-            Packing::Kpl if self.ends.len() < 2 => false,
+            Packing::Kpl if pack.ends.len() < 2 => false,
             Packing::Kpl => {
                 let mut written = Vec::with_capacity(self.key);
                 key(&mut written);
-                let starts = std::iter::once(&0).chain(&self.ends);
+                let starts = std::iter::once(&0).chain(&pack.ends);
                 let records =
-                    starts.zip(&self.ends).map(|(start, end)| bytes.get(*start..*end).unwrap_or_default());
+                    starts.zip(&pack.ends).map(|(start, end)| bytes.get(*start..*end).unwrap_or_default());
                 self.packed.clear();
                 kpl::write(&written, records, &mut self.packed);
                 true
             }
         };
-        self.ends.clear();
-        self.aggregated = kpl::empty_bytes(self.key);
         is_other.then_some(self.packed.as_slice())
     }
 

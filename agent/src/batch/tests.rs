@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::parse::{Parser, Surroundings};
-use crate::position::Tail;
+use crate::position::{Mark, Tail};
 use crate::split::Line;
 
 fn settings(records: usize, bytes: usize, key: PartitionKey) -> Settings {
@@ -19,6 +19,7 @@ fn settings(records: usize, bytes: usize, key: PartitionKey) -> Settings {
         packing: Packing::None,
         packed_bytes: Settings::DEFAULT_PACKED_BYTES,
         record_bytes: RECORD_BYTES,
+        order: Order::Free,
     }
 }
 
@@ -26,10 +27,15 @@ fn position(offset: usize) -> Position {
     Position { offset: Offset::from_raw(offset as u64), tail: Tail::default() }
 }
 
+fn mark(place: u64) -> Mark {
+    Mark { place, turn: 0, first: None }
+}
+
 /// Runs `lines` of one file through a batcher as the pipeline does.
 fn batches(lines: &[Vec<u8>], settings: Settings) -> Vec<Batch> {
     let now = Instant::now();
     let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7));
+    batcher.turn_to(FileId::FIRST, mark(0));
     let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
     let (mut out, mut end, mut covered) = (Vec::new(), 0, 0);
     for line in lines {
@@ -127,6 +133,7 @@ fn each_record_is_of_the_file_whose_share_it_is_in() {
     let mut batcher = Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7));
     let files = [FileId::FIRST, FileId::FIRST.next()];
     for (file, lines) in files.into_iter().zip([1, 2]) {
+        batcher.turn_to(file, mark(0));
         for line in 0..lines {
             let record = Record::raw(b"ab", batcher.buffer());
             batcher.add(&record, Offset::from_raw(2 * line), now);
@@ -322,4 +329,72 @@ fn a_deterministic_key_is_the_md5_of_the_records_of_a_pack() {
     let batches = batches(&[b"one\n".to_vec(), b"two\n".to_vec()], settings);
     // Of `printf 'one\ntwo\n' | md5sum`.
     assert_eq!(key(&batches[0], 0), "2094b601daac3d68f5aed51d3c20f7cd");
+}
+
+/// Runs lines of several files through a batcher that keeps their order.
+fn batches_of_files(lines: &[(usize, Vec<u8>)], settings: Settings) -> Vec<Batch> {
+    let now = Instant::now();
+    let files: Vec<FileId> =
+        std::iter::successors(Some(FileId::FIRST), |file| Some(file.next())).take(4).collect();
+    let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7));
+    let (mut out, mut ends) = (Vec::new(), [0_usize; 4]);
+    for (index, line) in lines {
+        let (file, start) = (files[*index], ends[*index]);
+        batcher.turn_to(file, mark(*index as u64));
+        let record = Record::raw(line, batcher.buffer());
+        if batcher.add(&record, Offset::from_raw(start as u64), now) == Added::Full {
+            out.push(batcher.close(now));
+            assert_ne!(batcher.add(&record, Offset::from_raw(start as u64), now), Added::Full);
+        }
+        ends[*index] += line.len();
+        batcher.cover(file, Offset::from_raw(start as u64), position(ends[*index]), now);
+    }
+    out.push(batcher.close(now));
+    let batch = |closed| if let Closed::Batch(batch) = closed { Some(batch) } else { None };
+    out.into_iter().filter_map(batch).collect()
+}
+
+proptest! {
+    /// Where order is kept a request holds one pack of a file at most, with the file's own key, and the packs of a file hold
+    /// its lines in their order.
+    #[test]
+    fn each_file_has_one_pack_in_a_request_and_its_own_key(
+        lines in proptest::collection::vec((0usize..4, proptest::collection::vec(b' '..=b'~', 0..60)), 0..200),
+        packing in packings().prop_filter("packs", |packing| *packing != Packing::None),
+        entries in 1usize..6,
+        bytes in 400usize..3000,
+        wanted in 1usize..600,
+    ) {
+        let end = |(file, mut line): (usize, Vec<u8>)| {
+            line.push(b'\n');
+            (file, line)
+        };
+        let lines: Vec<_> = lines.into_iter().map(end).collect();
+        let settings = settings(entries, bytes, PartitionKey::Random);
+        let settings = Settings { packing, packed_bytes: wanted, order: Order::File, ..settings };
+        let mut out: [Vec<Vec<u8>>; 4] = Default::default();
+        let mut keys = std::collections::BTreeMap::new();
+        for batch in &batches_of_files(&lines, settings) {
+            prop_assert!((1..=entries).contains(&batch.entries()));
+            let mut files = std::collections::BTreeSet::new();
+            let mut size = 0;
+            for index in 0..batch.entries() {
+                let (file, offset) = batch.origin(index).unwrap();
+                prop_assert!(files.insert(file), "two packs of a file");
+                prop_assert_eq!(keys.entry(file).or_insert_with(|| key(batch, index)).as_str(), key(batch, index));
+                let unpacked = unpacked(batch.data(index), packing);
+                prop_assert_eq!(batch.records(index), unpacked.len());
+                let of_file = &mut out[usize::try_from(file.to_raw()).unwrap() - 1];
+                prop_assert_eq!(offset, Offset::from_raw(of_file.iter().map(|line| line.len() as u64).sum()));
+                of_file.extend(unpacked);
+                size += batch.data(index).len() + batch.key_len(index);
+            }
+            prop_assert!(size <= bytes || batch.entries() == 1, "{} of {}", size, bytes);
+        }
+        prop_assert_eq!(keys.values().collect::<std::collections::BTreeSet<_>>().len(), keys.len());
+        for (file, out) in out.iter().enumerate() {
+            let expected = lines.iter().filter(|(index, _)| *index == file).map(|(_, line)| line);
+            prop_assert!(out.iter().eq(expected), "file {}", file);
+        }
+    }
 }

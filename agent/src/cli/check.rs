@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::batch::{self, Compression, Packing};
+use crate::batch::{self, Compression, Order, Packing};
 use crate::cli::arguments::Check;
 use crate::cli::explain::Explanation;
 use crate::config::{self, Agent, Config, Flow, Sources};
@@ -104,7 +104,11 @@ fn describe_packing(batch: &batch::Settings, f: &mut fmt::Formatter<'_>) -> fmt:
         Packing::Lines(Compression::Zstd) => "as lines in zstd",
         Packing::Kpl => "in aggregates of the Kinesis Producer Library",
     };
-    writeln!(f, "  packs  many into one, {form}, up to about {} bytes", batch.packed_bytes)
+    let order = match batch.order {
+        Order::Free => "",
+        Order::File => ", and keeps the order of each file",
+    };
+    writeln!(f, "  packs  many into one, {form}, up to about {} bytes{order}", batch.packed_bytes)
 }
 
 /// Tells who feeds a flow that has no files of others, and what becomes of lines that find no room.

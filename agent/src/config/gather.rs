@@ -1,7 +1,7 @@
 //! The keys of one flow that say how its records are gathered: within which limits of which service, and how packed.
 
 use crate::batch::{
-    self, Compression, FIREHOSE_RECORD_BYTES, Limits, Packing, PartitionKey, RECORD_BYTES, Terminator,
+    self, Compression, FIREHOSE_RECORD_BYTES, Limits, Order, Packing, PartitionKey, RECORD_BYTES, Terminator,
 };
 use crate::config::section::Section;
 use crate::send::Destination;
@@ -68,6 +68,7 @@ pub(super) fn gather(
         section.error("truncatedRecordTerminator", format!("`truncatedRecordTerminator`: {error}"));
     }
     let (packing, packed_bytes) = packing(section, destination);
+    let order = order(section, destination, packing);
     Some(batch::Settings {
         limits: limits.ok()?,
         linger,
@@ -76,7 +77,33 @@ pub(super) fn gather(
         packing: packing?,
         packed_bytes,
         record_bytes: service.record_bytes,
+        order: order?,
     })
+}
+
+/// Which order the stream is to keep, which takes packs: one request at a time with one line in it would be too slow.
+fn order(
+    section: &mut Section<'_>,
+    destination: Option<&Destination>,
+    packing: Option<Packing>,
+) -> Option<Order> {
+    if section.text("order").as_deref() != Some("file") {
+        return Some(Order::Free);
+    }
+    if matches!(destination, Some(Destination::Firehose(_))) {
+        let text = "`\"order\": \"file\"` does not go with `deliveryStream`: Firehose keeps no order; leave `order` out";
+        section.error("order", text);
+        return None;
+    }
+    if section.is_given("partitionKeyOption") {
+        section.warn("partitionKeyOption", "`partitionKeyOption` has no effect beside `\"order\": \"file\"`");
+    }
+    if packing == Some(Packing::None) {
+        let text = "`\"order\": \"file\"` needs packed records; set `\"packing\": \"lines\"` or `\"kpl\"`";
+        section.error("order", text);
+        return None;
+    }
+    Some(Order::File)
 }
 
 /// How many records become one of the stream, and how large it is to be.

@@ -104,7 +104,7 @@ pub static KEYS: &[Key] = &[
     flow("requestBytes", bytes(SMALLEST_REQUEST_BYTES, 10 << 20), "How many bytes one request may hold, partition keys included. Goes before `maxBufferSizeBytes`.").ours().default(Number(5 << 20)),
     flow("maxBufferSizeBytes", bytes(1, 5 << 20), "The Java agent's `requestBytes`; has an effect only if given."),
     flow("partitionKeyOption", Kind::Word(&["RANDOM", "DETERMINISTIC"]), "Whether a record's partition key is random or made of its content.").default(Text("RANDOM")),
-    flow("order", Kind::Word(&["free", "file"]), "Whether the stream keeps the order of each file.").ours().default(Text("free")).refused(Text("free")),
+    flow("order", Kind::Word(&["free", "file"]), "Whether the stream keeps the order of each file: then a file has one partition key, and one record on its way at a time. Needs `packing`.").ours().default(Text("free")),
     flow("packing", Kind::Word(&["none", "lines", "kpl"]), "How many records become one of the stream: each is one, many with a newline behind each, or an aggregate of the Kinesis Producer Library with one partition key.").ours().default(Text("none")),
     flow("compression", Kind::Word(&["none", "zstd", "gzip"]), "How packed `lines` are compressed. Their first bytes say so: `1f 8b` of gzip, `28 b5 2f fd` of zstd.").ours().default(Text("none")),
     flow("packedRecordBytes", bytes(1_024, 10 << 20), "How many bytes a packed record is to have as it is sent, compressed if it is; at most what the stream takes.").ours().default(Number(51_200)),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::batch::{Compression, Packing, PartitionKey};
+use crate::batch::{Compression, Order, Packing, PartitionKey};
 use crate::config::key::{Default, Effect, Key, Kind};
 use crate::config::keys::KEYS;
 use crate::expression::Expression;
@@ -203,7 +203,7 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!((flow.on_mismatch, flow.detail), (OnMismatch::SendRaw, Detail::Internal));
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));
     assert_eq!(flow.batch.packing, Packing::Lines(Compression::Zstd));
-    assert_eq!(flow.batch.packed_bytes, 25_600);
+    assert_eq!((flow.batch.packed_bytes, flow.batch.order), (25_600, Order::Free));
     assert_eq!(flow.batch.linger, Duration::from_millis(250));
     assert_eq!(flow.batch.key, PartitionKey::Deterministic);
     assert_eq!(flow.batch.terminator.as_bytes(), "…\n".as_bytes());
@@ -216,6 +216,7 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!((delivered.batch.key, delivered.batch.packed_bytes), (PartitionKey::None, 5120));
     assert_eq!(delivered.batch.packing, Packing::Lines(Compression::None));
     let piped = &config.flows[2];
+    assert_eq!((piped.batch.packing, piped.batch.order), (Packing::Kpl, Order::File));
     let directory = Path::new("/var/lib/elsewhere/spool/piped").to_owned();
     let wait = Duration::from_millis(2500);
     let spool = piped.spool.as_ref().unwrap();

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::joint::Joint;
 use super::reader::Parcel;
 use super::record_maker::RecordMaker;
-use crate::batch::{self, Added, Batch, Batcher, Closed, Packing};
+use crate::batch::{self, Added, Batch, Batcher, Closed, Order, Packing};
 use crate::budget::Charge;
 use crate::loss::Cause;
 use crate::metrics::{Metric, Metrics};
@@ -68,7 +68,11 @@ impl Replayer {
         batch: batch::Settings,
         parcels: mpsc::WeakSender<Parcel>,
     ) -> Replayer {
-        Replayer { maker, batch: batch::Settings { packing: Packing::None, ..batch }, parcels }
+        Replayer {
+            maker,
+            batch: batch::Settings { packing: Packing::None, order: Order::Free, ..batch },
+            parcels,
+        }
     }
 
     /// Makes records of those entries that match by now.

@@ -57,6 +57,7 @@ impl Running {
             on_the_way: Arc::clone(&joint.on_the_way),
             metrics: Arc::clone(&joint.metrics),
             messages: messages.clone(),
+            order: flow.batch.order,
         };
         let replayer = Replayer::new(maker.clone(), flow.batch.clone(), parcels.downgrade());
         let reading = read(&flow, maker, &joint, source, parcels)?;

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::batch::{
-    Added, Batcher, Closed, Limits, Packing, PartitionKey, RECORD_BYTES, Settings, Terminator,
+    Added, Batcher, Closed, Limits, Order, Packing, PartitionKey, RECORD_BYTES, Settings, Terminator,
 };
 use crate::parse::{Parser, Surroundings};
-use crate::position::{FileId, Offset, Position, Tail};
+use crate::position::{FileId, Mark, Offset, Position, Tail};
 use crate::split::Line;
 
 /// What the stand-in does with one call.
@@ -64,9 +64,11 @@ pub(super) fn batch(lines: &[&[u8]]) -> Batch {
         packing: Packing::None,
         packed_bytes: Settings::DEFAULT_PACKED_BYTES,
         record_bytes: RECORD_BYTES,
+        order: Order::Free,
     };
     let now = Instant::now();
     let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(1));
+    batcher.turn_to(FileId::FIRST, Mark { place: 0, turn: 0, first: None });
     let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
     let mut at = Offset::START;
     for line in lines {

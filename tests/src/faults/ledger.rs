@@ -171,6 +171,13 @@ pub fn offered_after_acceptance(requests: &[Request]) -> Vec<&[u8]> {
     again
 }
 
+/// Entries that the agent was told are not in the stream.
+#[must_use]
+pub fn refused(requests: &[Request]) -> u64 {
+    let entries = requests.iter().flat_map(|request| &request.entries);
+    entries.map(|entry| u64::from(entry.fate == Fate::Refused)).sum()
+}
+
 /// Entries whose sender never heard what became of them.
 #[must_use]
 pub fn unanswered(requests: &[Request]) -> u64 {

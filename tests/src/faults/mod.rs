@@ -10,7 +10,7 @@ mod http;
 mod ledger;
 mod proxy;
 
-pub use ledger::{Entry, Fate, Request, offered_after_acceptance, unanswered};
+pub use ledger::{Entry, Fate, Request, offered_after_acceptance, refused, unanswered};
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,7 +15,7 @@ use crate::parse::Parser;
 use crate::position::FlowId;
 use crate::quarantine::OnMismatch;
 use crate::report::java::{Detail, Processing};
-use crate::send::Waits;
+use crate::send::{StreamArn, Waits};
 use crate::source::{self, InitialPosition, Pattern, Share};
 use crate::spool;
 
@@ -66,6 +66,8 @@ pub(super) struct Allowance<'a> {
     pub(super) request_bytes: usize,
     /// How many files may be open.
     pub(super) open_files: usize,
+    /// The region that the agent's keys name for Kinesis.
+    pub(super) region: Option<&'a str>,
 }
 
 /// Reads the flow that `object` in `file` describes, which may have `allowance` at most. Nothing comes of it if a part is
@@ -92,7 +94,7 @@ fn assemble(
     // What is wrong with each part is to be told, so none may keep another from being read.
     let name = section.text("name");
     let input = input(section, name.as_deref(), allowance.state_directory);
-    let (source, stream) = (source(section, &input, allowance.open_files), stream(section));
+    let (source, stream) = (source(section, &input, allowance.open_files), stream(section, allowance.region));
     let (processing, on_mismatch, detail) = (processing(section), on_mismatch(section), detail(section));
     let adds_position = adds_position(section, parser.as_ref());
     let (batch, waits) = (batch(section, allowance.request_bytes), waits(section));
@@ -248,20 +250,32 @@ fn expression(
     }
 }
 
-fn stream(section: &mut Section<'_>) -> Option<String> {
+fn stream(section: &mut Section<'_>, region: Option<&str>) -> Option<String> {
     // A delivery stream has been refused already.
     if section.has("deliveryStream") && !section.has("kinesisStream") {
         return None;
     }
     let stream = section.required("kinesisStream")?;
-    // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html
-    let letter = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
-    if stream.len() <= 128 && stream.chars().all(letter) {
+    if StreamArn::is_name(&stream) {
         return Some(stream);
     }
-    let must = "must be a name of up to 128 letters, digits, `_`, `.` and `-`";
-    section.error("kinesisStream", format!("`kinesisStream` {must}, not `\"{stream}\"`"));
-    None
+    match (StreamArn::parse(&stream), region) {
+        (Some(arn), Some(region)) if arn.region != region => {
+            let text = format!(
+                "`kinesisStream` is a stream in {}, but `kinesis.region` or `kinesis.endpoint` names {region}: leave them out, or name the same region",
+                arn.region
+            );
+            section.error("kinesisStream", text);
+            None
+        }
+        (Some(_), _) => Some(stream),
+        (None, _) => {
+            let must = "must be a name of up to 128 letters, digits, `_`, `.` and `-`, or an ARN \
+                        `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`";
+            section.error("kinesisStream", format!("`kinesisStream` {must}, not `\"{stream}\"`"));
+            None
+        }
+    }
 }
 
 fn batch(section: &mut Section<'_>, ceiling: usize) -> Option<batch::Settings> {
@@ -356,6 +370,7 @@ mod tests {
             state_directory: Path::new("/state"),
             request_bytes: usize::MAX,
             open_files: usize::MAX,
+            region: None,
         };
         let mut section = Section::new(file, Holder::Flow, &document.root);
         let parser = step::parser(file, &mut section, &mut Vec::new());

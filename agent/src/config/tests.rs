@@ -16,7 +16,7 @@ use crate::parse::{Format, JsonTypes, Step};
 use crate::quarantine::OnMismatch;
 use crate::report::cloudwatch;
 use crate::report::java::Detail;
-use crate::send::{Access, Keys, Patience, Role, UserAgent, Waits};
+use crate::send::{Access, Keys, Patience, Proxy, Role, UserAgent, Waits};
 use crate::source::InitialPosition;
 
 mod drop_ins;
@@ -169,6 +169,19 @@ fn every_honoured_key_does_what_it_says() {
             arn: "arn:aws:iam::123456789012:role/shipper".to_owned(),
             external_id: Some("outside".to_owned()),
         }),
+        region_of_streams: None,
+        kinesis_role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/writer".to_owned(),
+            external_id: Some("writer".to_owned()),
+        }),
+        cloudwatch_role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/counter".to_owned(),
+            external_id: Some("counter".to_owned()),
+        }),
+        use_fips: Some(false),
+        use_dual_stack: Some(true),
+        proxy: Some(Proxy::parse("http://user:p%40ss@proxy.example.net:3128").unwrap()),
+        no_proxy: Some(".example.org, 10.0.0.0/8".to_owned()),
         ca_bundle: Some("/etc/pki/own.pem".into()),
         patience: Patience { connection: Some(Duration::from_secs(3)), answer: None },
         user_agent: UserAgent::Before("fleet/7".to_owned()),
@@ -288,6 +301,23 @@ fn the_configuration_goes_before_the_environment_and_that_before_the_default() {
         let sources = Sources { main, drop_ins: None, state_directory: Some("/run/state".into()) };
         assert_eq!(load(&sources).unwrap().agent.state_directory, Path::new(expected));
     }
+}
+
+#[test]
+fn the_region_of_a_stream_is_taken_where_no_other_is_named() {
+    const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/app";
+    let region = |keys: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let main = directory.path().join("agent.json");
+        let flow = format!("{{ \"filePattern\": \"/var/log/b\", \"kinesisStream\": \"{ARN}\" }}");
+        fs::write(&main, format!("{{ {keys} \"flows\": [{FLOW}, {flow}] }}")).unwrap();
+        let config = load_file(&main).unwrap();
+        assert_eq!(config.flows[1].id.as_str(), format!("kinesis:{ARN}:/var/log/b"));
+        config.agent.kinesis.region_of_streams
+    };
+    assert_eq!(region("").as_deref(), Some("eu-west-1"));
+    assert_eq!(region("\"kinesis.endpoint\": \"localhost:4567\",").as_deref(), Some("eu-west-1"));
+    assert_eq!(region("\"kinesis.region\": \"eu-west-1\","), None);
 }
 
 #[test]

@@ -6,12 +6,16 @@
 //! and gives them back as [`Acked`] when all its records are dealt with.
 
 mod access;
+mod arn;
 mod aws;
+mod connections;
 mod health;
 mod kinesis;
 mod pace;
+mod proxy;
 mod settle;
 mod stream;
+mod wallet;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +25,12 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 pub use access::{Access, Keys, Patience, Role, UserAgent};
+pub use arn::StreamArn;
 pub use aws::{Aws, AwsError};
 pub use health::{Health, Trouble};
 pub use kinesis::Kinesis;
 pub use pace::{Ceilings, Waits, WaitsError};
+pub use proxy::{Proxy, ProxyError};
 #[cfg(test)]
 pub(crate) use settle::tests::acked;
 pub use settle::{Acked, Answer, AnswerError, again, read_answer};

@@ -173,7 +173,7 @@ pub const TABLE: [Description; 49] = {
         describe(Metric::RequestsSent, "kinetail_requests_sent_total", Counter, "PutRecords calls made."),
         describe(Metric::RequestsFailed, "kinetail_requests_failed_total", Counter, "PutRecords calls that failed as a whole; their records are offered again."),
         describe(Metric::RecordsRefused, "kinetail_records_refused_total", Counter, "Records refused one by one, most often as a shard was full; they are offered again."),
-        describe(Metric::OfferLimit, "kinetail_offer_limit", Gauge, "Entries of up to 1 KiB that are offered in a second at most since the stream refused some as too many; 0 for any number."),
+        describe(Metric::OfferLimit, "kinetail_offer_limit_records", Gauge, "Entries of up to 1 KiB that are offered in a second at most since the stream refused some as too many; 0 for any number."),
         describe(Metric::RecordsPossiblyRepeated, "kinetail_records_possibly_repeated_total", Counter, "Records offered again after a call whose outcome is unknown."),
         describe(Metric::UnackedRecords, "kinetail_unacked_records", Gauge, "Records read that are neither acked, dropped nor in the quarantine yet."),
         describe(Metric::RepeatableRecords, "kinetail_repeatable_records", Gauge, "Records that would be sent again if the process died now: those read that the checkpoint does not cover."),

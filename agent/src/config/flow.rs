@@ -16,7 +16,7 @@ use crate::parse::Parser;
 use crate::position::FlowId;
 use crate::quarantine::OnMismatch;
 use crate::report::java::{Detail, Processing};
-use crate::send::{Destination, Waits};
+use crate::send::{Destination, StreamArn, Waits};
 use crate::source::{self, InitialPosition, Pattern, Share};
 use crate::spool;
 
@@ -69,6 +69,8 @@ pub(super) struct Allowance<'a> {
     pub(super) open_files: usize,
     /// Whether Firehose is called in a region that was named.
     pub(super) names_firehose: bool,
+    /// The region that the agent's keys name for Kinesis.
+    pub(super) region: Option<&'a str>,
 }
 
 /// Reads the flow that `object` in `file` describes, which may have `allowance` at most. Nothing comes of it if a part is
@@ -255,25 +257,50 @@ fn expression(
 
 /// Where the records go. The Java agent takes a flow with both for one of Firehose.
 fn destination(section: &mut Section<'_>, allowance: Allowance<'_>) -> Option<Destination> {
-    let (key, most) = match section.is_given("deliveryStream") {
-        // https://docs.aws.amazon.com/firehose/latest/APIReference/API_CreateDeliveryStream.html
-        true => ("deliveryStream", 64),
-        // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html
-        false => ("kinesisStream", 128),
-    };
+    if section.is_given("deliveryStream") {
+        delivery_stream(section, allowance).map(Destination::Firehose)
+    } else {
+        stream(section, allowance.region).map(Destination::Kinesis)
+    }
+}
+
+fn stream(section: &mut Section<'_>, region: Option<&str>) -> Option<String> {
+    let stream = section.required("kinesisStream")?;
+    if StreamArn::is_name(&stream) {
+        return Some(stream);
+    }
+    match (StreamArn::parse(&stream), region) {
+        (Some(arn), Some(region)) if arn.region != region => {
+            let text = format!(
+                "`kinesisStream` is a stream in {}, but `kinesis.region` or `kinesis.endpoint` names {region}: leave them out, or name the same region",
+                arn.region
+            );
+            section.error("kinesisStream", text);
+            None
+        }
+        (Some(_), _) => Some(stream),
+        (None, _) => {
+            let must = "must be a name of up to 128 letters, digits, `_`, `.` and `-`, or an ARN \
+                         `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`";
+            section.error("kinesisStream", format!("`kinesisStream` {must}, not `\"{stream}\"`"));
+            None
+        }
+    }
+}
+
+fn delivery_stream(section: &mut Section<'_>, allowance: Allowance<'_>) -> Option<String> {
+    let key = "deliveryStream";
     let name = section.required(key)?;
+    // https://docs.aws.amazon.com/firehose/latest/APIReference/API_CreateDeliveryStream.html
     let letter = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
-    if name.len() > most || !name.chars().all(letter) {
-        let must = format!("must be a name of up to {most} letters, digits, `_`, `.` and `-`");
+    if name.len() > 64 || !name.chars().all(letter) {
+        let must = "must be a name of up to 64 letters, digits, `_`, `.` and `-`";
         section.error(key, format!("`{key}` {must}, not `\"{name}\"`"));
         return None;
     }
-    if key == "kinesisStream" {
-        return Some(Destination::Kinesis(name));
-    }
     for other in ["kinesisStream", "partitionKeyOption"] {
         if section.is_given(other) {
-            section.warn(other, format!("`{other}` has no effect beside `deliveryStream`"));
+            section.warn(other, format!("`{other}` has no effect beside `{key}`"));
         }
     }
     if !allowance.names_firehose {
@@ -281,7 +308,7 @@ fn destination(section: &mut Section<'_>, allowance: Allowance<'_>) -> Option<De
                     set `firehose.region`";
         section.warn(key, text);
     }
-    Some(Destination::Firehose(name))
+    Some(name)
 }
 
 fn adds_position(section: &mut Section<'_>, parser: Option<&Parser>) -> bool {
@@ -347,6 +374,7 @@ mod tests {
             request_bytes: usize::MAX,
             open_files: usize::MAX,
             names_firehose: true,
+            region: None,
         };
         let mut section = Section::new(file, Holder::Flow, &document.root);
         let parser = step::parser(file, &mut section, &mut Vec::new());

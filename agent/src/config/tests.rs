@@ -16,7 +16,7 @@ use crate::parse::{Format, JsonTypes, Step};
 use crate::quarantine::OnMismatch;
 use crate::report::cloudwatch;
 use crate::report::java::Detail;
-use crate::send::{Access, Destination, Keys, Patience, Role, UserAgent, Waits};
+use crate::send::{Access, Destination, Keys, Patience, Proxy, Role, UserAgent, Waits};
 use crate::source::InitialPosition;
 
 mod drop_ins;
@@ -173,6 +173,19 @@ fn every_honoured_key_does_what_it_says() {
             arn: "arn:aws:iam::123456789012:role/shipper".to_owned(),
             external_id: Some("outside".to_owned()),
         }),
+        region_of_streams: None,
+        kinesis_role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/writer".to_owned(),
+            external_id: Some("writer".to_owned()),
+        }),
+        cloudwatch_role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/counter".to_owned(),
+            external_id: Some("counter".to_owned()),
+        }),
+        use_fips: Some(false),
+        use_dual_stack: Some(true),
+        proxy: Some(Proxy::parse("http://user:p%40ss@proxy.example.net:3128").unwrap()),
+        no_proxy: Some(".example.org, 10.0.0.0/8".to_owned()),
         ca_bundle: Some("/etc/pki/own.pem".into()),
         patience: Patience { connection: Some(Duration::from_secs(3)), answer: None },
         user_agent: UserAgent::Before("fleet/7".to_owned()),
@@ -304,6 +317,23 @@ fn the_configuration_goes_before_the_environment_and_that_before_the_default() {
 }
 
 #[test]
+fn the_region_of_a_stream_is_taken_where_no_other_is_named() {
+    const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/app";
+    let region = |keys: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let main = directory.path().join("agent.json");
+        let flow = format!("{{ \"filePattern\": \"/var/log/b\", \"kinesisStream\": \"{ARN}\" }}");
+        fs::write(&main, format!("{{ {keys} \"flows\": [{FLOW}, {flow}] }}")).unwrap();
+        let config = load_file(&main).unwrap();
+        assert_eq!(config.flows[1].id.as_str(), format!("kinesis:{ARN}:/var/log/b"));
+        config.agent.kinesis.region_of_streams
+    };
+    assert_eq!(region("").as_deref(), Some("eu-west-1"));
+    assert_eq!(region("\"kinesis.endpoint\": \"localhost:4567\",").as_deref(), Some("eu-west-1"));
+    assert_eq!(region("\"kinesis.region\": \"eu-west-1\","), None);
+}
+
+#[test]
 fn a_file_that_is_not_there_is_refused() {
     let problems = load_file(Path::new("/nonexistent/agent.json")).unwrap_err();
     assert_eq!(
@@ -312,13 +342,9 @@ fn a_file_that_is_not_there_is_refused() {
     );
 }
 
-/// A value that `key` may have, in JSON; one that this version refuses otherwise, if need be.
+/// A value that `key` may have, in JSON.
 fn permitted(key: &Key) -> String {
-    let stated = match key.effect {
-        Effect::Refused(unless) => unless,
-        Effect::Honoured | Effect::Without(_) | Effect::Impossible(_) => key.default,
-    };
-    match (stated, key.kind) {
+    match (key.default, key.kind) {
         (Default::Flag(flag), _) => flag.to_string(),
         (Default::Number(number), _) => number.to_string(),
         (Default::Text(text), _) => serde_json::Value::from(text).to_string(),

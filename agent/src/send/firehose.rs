@@ -11,6 +11,7 @@ use super::aws::Aws;
 use super::exchange::{Exchange, Keyed, Operation, body, fault};
 use super::settle::{Answer, Form};
 use super::stream::{Fault, Stream};
+use super::wallet::Wallet;
 use crate::batch::Batch;
 
 /// The operation.
@@ -28,6 +29,7 @@ const PUT_RECORD_BATCH: Operation = Operation {
 #[derive(Debug)]
 pub(super) struct Firehose {
     client: Client,
+    wallet: Wallet,
     /// The body up to its first record.
     opening: Vec<u8>,
 }
@@ -38,6 +40,7 @@ impl Firehose {
         let name = serde_json::Value::from(name);
         Firehose {
             client: aws.firehose(),
+            wallet: aws.wallet(),
             opening: format!("{{\"DeliveryStreamName\":{name},\"Records\":[").into_bytes(),
         }
     }
@@ -47,8 +50,11 @@ impl Stream for Firehose {
     async fn offer(&self, batch: &Batch, indices: &[usize]) -> Result<Answer, Fault> {
         let body = body(&self.opening, batch, indices, Keyed::No);
         let exchange = Exchange::new(PUT_RECORD_BATCH, body, indices.len());
+        let filling = self.wallet.filling();
         let call = self.client.put_record_batch().set_records(Some(Vec::new()));
-        call.customize().interceptor(exchange.clone()).send().await.map_err(fault)?;
+        let call = call.customize().interceptor(exchange.clone());
+        call.send().await.map_err(|error| self.wallet.judge(filling, fault(error)))?;
+        self.wallet.accept(filling);
         exchange.answer()
     }
 }

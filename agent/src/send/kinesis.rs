@@ -6,10 +6,12 @@ use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 
+use super::arn::StreamArn;
 use super::aws::Aws;
 use super::exchange::{Exchange, Keyed, Operation, body, fault};
 use super::settle::{Answer, Form};
 use super::stream::{Fault, Stream};
+use super::wallet::Wallet;
 use crate::batch::Batch;
 
 /// The operation.
@@ -24,17 +26,24 @@ const PUT_RECORDS: Operation = Operation {
 #[derive(Debug)]
 pub(super) struct Kinesis {
     client: Client,
+    wallet: Wallet,
+    /// The stream's ARN, if that is what it is named by. The SDK makes a host of it.
+    arn: Option<String>,
     /// The body up to its first record.
     opening: Vec<u8>,
 }
 
 impl Kinesis {
-    /// The stream called `name`.
-    pub(super) fn new(aws: &Aws, name: &str) -> Kinesis {
-        let name = serde_json::Value::from(name);
+    /// The stream that is called `stream`, or has it for an ARN.
+    pub(super) fn new(aws: &Aws, stream: &str) -> Kinesis {
+        let arn = StreamArn::parse(stream);
+        let key = if arn.is_some() { "StreamARN" } else { "StreamName" };
+        let named = serde_json::Value::from(stream);
         Kinesis {
-            client: aws.kinesis(),
-            opening: format!("{{\"StreamName\":{name},\"Records\":[").into_bytes(),
+            client: aws.kinesis(arn.map(|arn| arn.region)),
+            wallet: aws.wallet(),
+            arn: arn.map(|_| stream.to_owned()),
+            opening: format!("{{\"{key}\":{named},\"Records\":[").into_bytes(),
         }
     }
 }
@@ -43,8 +52,11 @@ impl Stream for Kinesis {
     async fn offer(&self, batch: &Batch, indices: &[usize]) -> Result<Answer, Fault> {
         let body = body(&self.opening, batch, indices, Keyed::Yes);
         let exchange = Exchange::new(PUT_RECORDS, body, indices.len());
-        let call = self.client.put_records().set_records(Some(Vec::new()));
-        call.customize().interceptor(exchange.clone()).send().await.map_err(fault)?;
+        let filling = self.wallet.filling();
+        let call = self.client.put_records().set_stream_arn(self.arn.clone()).set_records(Some(Vec::new()));
+        let call = call.customize().interceptor(exchange.clone());
+        call.send().await.map_err(|error| self.wallet.judge(filling, fault(error)))?;
+        self.wallet.accept(filling);
         exchange.answer()
     }
 }
@@ -53,6 +65,7 @@ impl Stream for Kinesis {
 mod tests {
     use std::collections::BTreeMap;
 
+    use aws_sdk_kinesis::operation::put_records::builders::PutRecordsFluentBuilder;
     use aws_sdk_kinesis::primitives::Blob;
     use aws_sdk_kinesis::types::PutRecordsRequestEntry;
     use serde_json::{Value, json};
@@ -144,12 +157,23 @@ mod tests {
     /// What is ours on the wire is what the SDK's own operation would have sent, but for the order of keys.
     #[tokio::test]
     async fn our_request_is_the_sdks_own() {
+        check_request("in", |call| call.stream_name("in")).await;
+        let arn = "arn:aws:kinesis:ap-south-1:123456789012:stream/in";
+        let signature = check_request(arn, |call| call.stream_arn(arn)).await;
+        assert!(signature.contains("/ap-south-1/kinesis/"), "{signature}");
+    }
+
+    /// Holds our request to `stream` against that of the SDK which `name` gives the stream to; gives our signature.
+    async fn check_request(
+        stream: &str,
+        name: impl FnOnce(PutRecordsFluentBuilder) -> PutRecordsFluentBuilder,
+    ) -> String {
         let entry = json!({"SequenceNumber": "1", "ShardId": "shardId-000000000000"});
         let answer = json!({"FailedRecordCount": 0, "Records": [entry, entry]});
         let (aws, serving) = endpoint(200, answer).await;
         let batch = batch(&[b"left out", b"caf\xc3\xa9 \"x\"\n", b"\xff\x00"]);
 
-        let kinesis = Kinesis::new(&aws, "in");
+        let kinesis = Kinesis::new(&aws, stream);
         assert_eq!(kinesis.offer(&batch, &[1, 2]).await.unwrap(), Answer::Accepted);
 
         let entry = |index: usize| {
@@ -161,7 +185,7 @@ mod tests {
                 .build()
                 .unwrap()
         };
-        let call = aws.kinesis().put_records().stream_name("in").records(entry(1)).records(entry(2));
+        let call = name(aws.kinesis(None).put_records()).records(entry(1)).records(entry(2));
         call.send().await.unwrap();
 
         let [ours, theirs] = <[Request; 2]>::try_from(serving.await.unwrap()).unwrap();
@@ -171,8 +195,10 @@ mod tests {
         let plain = |request: Request| -> Vec<(String, String)> {
             request.headers.into_iter().filter(|(name, _)| !own.contains(&name.as_str())).collect()
         };
-        assert!(ours.headers["authorization"].starts_with("AWS4-HMAC-SHA256 Credential=AKID/"));
+        let signature = ours.headers["authorization"].clone();
+        assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=AKID/"));
         assert_eq!(plain(ours), plain(theirs));
+        signature
     }
 
     #[track_caller]
@@ -289,5 +315,43 @@ mod tests {
         let called = &serving.await.unwrap()[0];
         assert!(called.headers["authorization"].contains("Credential=ASIAROLE/"), "{called:?}");
         assert_eq!(called.headers["x-amz-security-token"], "the-token");
+    }
+
+    /// Each service has its own role, taken with the credentials of the chain and not with those of another role.
+    #[tokio::test]
+    async fn a_service_may_have_a_role_of_its_own() {
+        let credentials = "<AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+            <SessionToken>t</SessionToken><Expiration>2126-01-01T00:00:00Z</Expiration>";
+        let answer = format!(
+            "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
+             <Credentials>{credentials}</Credentials></AssumeRoleResult></AssumeRoleResponse>"
+        );
+        let (sts, assuming) = serve(2, 200, answer).await;
+        let answer = json!({"FailedRecordCount": 0, "Records": [{"SequenceNumber": "1", "ShardId": "s"}]});
+        let (url, serving) = serve(1, 200, answer.to_string()).await;
+        let role = |name: &str| {
+            let arn = format!("arn:aws:iam::123456789012:role/{name}");
+            Some(Role { arn, external_id: Some(format!("id-of-{name}")) })
+        };
+        let access = Access {
+            sts_endpoint: Some(sts),
+            role: role("all"),
+            kinesis_role: role("writer"),
+            cloudwatch_role: role("counter"),
+            ..access(url.clone())
+        };
+
+        let aws = Aws::connect(&access).await.unwrap();
+        Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap();
+        // Nobody listens there any more, but what the call is signed with is asked for before.
+        aws.cloudwatch(Some(&url), None).list_metrics().send().await.unwrap_err();
+
+        let asked = assuming.await.unwrap();
+        for (asked, name) in asked.iter().zip(["writer", "counter"]) {
+            assert!(asked.headers["authorization"].contains("Credential=AKID/"), "{name}");
+            assert!(asked.body.contains(&format!("role%2F{name}&")), "{}", asked.body);
+            assert!(asked.body.contains(&format!("ExternalId=id-of-{name}")), "{}", asked.body);
+        }
+        assert!(serving.await.unwrap()[0].headers["authorization"].contains("Credential=ASIAROLE/"));
     }
 }

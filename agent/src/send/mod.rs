@@ -6,16 +6,20 @@
 //! and gives them back as [`Acked`] when all its records are dealt with.
 
 mod access;
+mod arn;
 mod aws;
+mod connections;
 mod destination;
 mod exchange;
 mod firehose;
 mod health;
 mod kinesis;
 mod pace;
+mod proxy;
 mod settle;
 mod stream;
 mod waits;
+mod wallet;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +30,11 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 pub use access::{Access, Keys, Patience, Role, UserAgent};
+pub use arn::StreamArn;
 pub use aws::{Aws, AwsError};
 pub use destination::{Connected, Destination};
 pub use health::{Health, Trouble};
+pub use proxy::{Proxy, ProxyError};
 #[cfg(test)]
 pub(crate) use settle::tests::acked;
 pub use settle::{Acked, Answer, AnswerError, Form, again, read_answer, throttled};

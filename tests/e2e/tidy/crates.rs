@@ -148,6 +148,8 @@ pub(crate) const AGENT: Crate = Crate {
         "spool/segment",
         "parse",
         "batch",
+        "send/arn",
+        "send/proxy",
         "send/settle",
         "send/pace",
         "send/waits",

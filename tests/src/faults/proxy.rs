@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::http::Message;
 use super::ledger::{self, Operation, Request};
-use super::{Mode, Shared};
+use super::{ENDS, Mode, Shared};
+use crate::cloud::moment::Moment;
 
 /// Accepts connections for ever.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -85,6 +86,12 @@ async fn exchange(
     let operation = request.header("x-amz-target").and_then(Operation::of);
     let body: Option<Value> = operation.map(|_| serde_json::from_slice(&request.body)).transpose()?;
     let noted = Request::of(body.as_ref())?;
+    let key = key(&request).unwrap_or_default();
+    shared.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+    let has_ended = key
+        .strip_prefix(ENDS)
+        .and_then(|end| end.parse().ok())
+        .is_some_and(|end| Moment::now().to_millis() >= end);
     let entries = noted.entries.len();
     let place = {
         let mut ledger = shared.ledger();
@@ -110,8 +117,20 @@ async fn exchange(
             shared.note(place, Request::answer);
             return Ok(Next::Request);
         }
+        Mode::Expire if has_ended => {
+            let message = "The security token included in the request is expired";
+            let body = json!({ "__type": "ExpiredTokenException", "message": message });
+            Message::answer("400 Bad Request", body.to_string().into_bytes()).write(client).await?;
+            shared.note(place, Request::answer);
+            return Ok(Next::Request);
+        }
         Mode::Refuse { percent } => percent,
-        Mode::Pass | Mode::Invalid { .. } | Mode::ResetAfter | Mode::HoldAnswers | Mode::Hold => 0,
+        Mode::Pass
+        | Mode::Expire
+        | Mode::Invalid { .. }
+        | Mode::ResetAfter
+        | Mode::HoldAnswers
+        | Mode::Hold => 0,
     };
 
     let forwarded: Vec<bool> = (0..entries).map(|_| fastrand::u8(..100) >= percent).collect();
@@ -142,6 +161,13 @@ async fn exchange(
     }
     shared.note(place, Request::answer);
     Ok(Next::Request)
+}
+
+/// The name of the access key that a request is signed with:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
+fn key(request: &Message) -> Option<&str> {
+    let (_, behind) = request.header("authorization")?.split_once("Credential=")?;
+    Some(behind.split_once('/')?.0)
 }
 
 /// Waits until the mode is one that lets a request go on; none if the client goes before that.

@@ -13,7 +13,7 @@ use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::{
-    ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
+    ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider,
     StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::proxy::ProxyError;
@@ -88,9 +88,8 @@ impl Aws {
     /// may come later, and each call says so.
     pub async fn connect(access: &Access) -> Result<Aws, AwsError> {
         let (connections, wallet) = (Connections::new(access)?, Wallet::default());
-        let http = connections.client();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http.clone())
+            .http_client(connections.client())
             .timeout_config(timeouts(access.patience))
             // A retry below us would hide repeats; and only we know which records of a call are left.
             .retry_config(RetryConfig::disabled())
@@ -110,14 +109,14 @@ impl Aws {
         let mut shared = loader.load().await;
         let region = shared.region().cloned().or_else(|| access.region_of_streams.clone().map(Region::new));
         let Some(region) = region else { return Err(AwsError::NoRegion) };
-        shared = shared.into_builder().region(region.clone()).build();
+        shared = shared.into_builder().region(region).build();
 
         let credentials = match &access.keys {
             Some(keys) => {
                 let keys = Credentials::new(keys.id.clone(), keys.secret.clone(), None, None, "agent.json");
                 SharedCredentialsProvider::new(keys)
             }
-            None => SharedCredentialsProvider::new(Chain::new(wallet.clone(), asking(&shared, http, region))),
+            None => SharedCredentialsProvider::new(Chain::new(wallet.clone(), shared.clone())),
         };
         shared = shared.into_builder().credentials_provider(credentials).build();
         let cloudwatch_role = assume(access, access.cloudwatch_role.as_ref(), &shared).await;
@@ -204,20 +203,6 @@ impl Aws {
     pub(super) fn wallet(&self) -> Wallet {
         self.wallet.clone()
     }
-}
-
-/// How credentials are asked for. With the SDK's own retries: nothing is repeated by them but the question.
-fn asking(shared: &SdkConfig, http: SharedHttpClient, region: Region) -> ProviderConfig {
-    let mut config = ProviderConfig::without_region()
-        .with_http_client(http)
-        .with_region(Some(region))
-        .with_use_fips(shared.use_fips())
-        .with_use_dual_stack(shared.use_dual_stack())
-        .with_behavior_version(shared.behavior_version());
-    if let Some(timeouts) = shared.timeout_config() {
-        config = config.with_timeout_config(timeouts.clone());
-    }
-    config
 }
 
 fn firehose(access: &Access, shared: &SdkConfig) -> aws_sdk_firehose::Client {

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_config::SdkConfig;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::identity::IdentityCache;
 use aws_config::provider_config::ProviderConfig;
@@ -111,13 +112,13 @@ impl ResolveCachedIdentity for Wallet {
 #[derive(Debug)]
 pub(super) struct Chain {
     wallet: Wallet,
-    config: ProviderConfig,
+    shared: SdkConfig,
 }
 
 impl Chain {
-    /// A chain that asks with `config`.
-    pub(super) fn new(wallet: Wallet, config: ProviderConfig) -> Chain {
-        Chain { wallet, config }
+    /// A chain that asks as `shared` says.
+    pub(super) fn new(wallet: Wallet, shared: SdkConfig) -> Chain {
+        Chain { wallet, shared }
     }
 
     async fn credentials(
@@ -130,7 +131,7 @@ impl Chain {
         let chain = match known {
             Ok(chain) => chain,
             Err(number) => {
-                let chain = DefaultCredentialsChain::builder().configure(self.config.clone()).build().await;
+                let chain = DefaultCredentialsChain::builder().configure(asking(&self.shared)).build().await;
                 let chain = Arc::new(chain);
                 let mut filling = self.wallet.lock();
                 if filling.number == number {
@@ -141,6 +142,23 @@ impl Chain {
         };
         chain.provide_credentials().await
     }
+}
+
+/// How credentials are asked for. Made for each chain: copies of one share the profile that the first has read. With the SDK's
+/// own retries, as nothing is repeated by them but the question.
+fn asking(shared: &SdkConfig) -> ProviderConfig {
+    let mut config = ProviderConfig::without_region()
+        .with_region(shared.region().cloned())
+        .with_use_fips(shared.use_fips())
+        .with_use_dual_stack(shared.use_dual_stack())
+        .with_behavior_version(shared.behavior_version());
+    if let Some(http) = shared.http_client() {
+        config = config.with_http_client(http);
+    }
+    if let Some(timeouts) = shared.timeout_config() {
+        config = config.with_timeout_config(timeouts.clone());
+    }
+    config
 }
 
 impl ProvideCredentials for Chain {

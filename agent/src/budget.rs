@@ -53,6 +53,12 @@ impl Budget {
         self.account().held
     }
 
+    /// Bytes that may be held.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        self.account().share
+    }
+
     /// Makes the share larger or smaller. What is held beyond a smaller one stays until it is given back.
     pub fn set_share(&self, share: usize) {
         self.account().share = share;

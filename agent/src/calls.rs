@@ -3,7 +3,8 @@
 //! The counters of `metrics` only add up. The Java agent told CloudWatch of the least and the greatest call, too, so each
 //! call is noted here once; nothing is noted of single records.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What several values were together. Of one value at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +53,22 @@ pub struct Figures {
     pub failed: Option<Statistics>,
 }
 
+/// How many words of a service are told apart. It has a few dozen; what is in its place may have any number.
+const CODES: usize = 64;
+
+/// What stands for all words beyond these.
+const OTHER: &str = "other";
+
+/// How often each word of the service was heard since the start.
+pub type Codes = BTreeMap<String, u64>;
+
 /// The calls of one flow.
 #[derive(Debug, Default)]
-pub struct Calls(Mutex<Figures>);
+pub struct Calls {
+    figures: Mutex<Figures>,
+    refusals: Mutex<Codes>,
+    failures: Mutex<Codes>,
+}
 
 impl Calls {
     /// Notes a call that offers so many records.
@@ -72,20 +86,49 @@ impl Calls {
         });
     }
 
-    /// Notes that it failed as a whole.
-    pub fn note_failure(&self) {
+    /// Notes that it failed as a whole, with this `code`.
+    pub fn note_failure(&self, code: &str) {
         self.note(|figures| add(&mut figures.failed, 1));
+        hear(&self.failures, code, 1);
+    }
+
+    /// Notes with which `code` the stream refused so many of the records.
+    pub fn note_refusal(&self, code: &str, records: u64) {
+        hear(&self.refusals, code, records);
+    }
+
+    /// Records that were refused since the start, by code.
+    #[must_use]
+    pub fn refusals(&self) -> Codes {
+        locked(&self.refusals).clone()
+    }
+
+    /// Calls that failed as a whole since the start, by code.
+    #[must_use]
+    pub fn failures(&self) -> Codes {
+        locked(&self.failures).clone()
     }
 
     /// What was noted since this was asked last.
     #[must_use]
     pub fn take(&self) -> Figures {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *locked(&self.figures))
     }
 
     fn note(&self, note: impl FnOnce(&mut Figures)) {
-        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        note(&mut locked(&self.figures));
     }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn hear(codes: &Mutex<Codes>, code: &str, count: u64) {
+    let mut codes = locked(codes);
+    let code = if codes.contains_key(code) || codes.len() < CODES { code } else { OTHER };
+    let heard = codes.entry(code.to_owned()).or_default();
+    *heard = heard.saturating_add(count);
 }
 
 fn add(to: &mut Option<Statistics>, value: u64) {
@@ -100,12 +143,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn words_of_the_service_are_told_apart_up_to_a_bound() {
+        let calls = Calls::default();
+        for number in 0..100 {
+            calls.note_refusal(&format!("Code{number}"), 2);
+        }
+        calls.note_refusal("Code0", 1);
+        calls.note_failure("InternalFailure");
+        let refusals = calls.refusals();
+        assert_eq!(
+            (refusals.len(), refusals["Code0"], refusals[OTHER]),
+            (CODES + 1, 3, 2 * (100 - CODES as u64))
+        );
+        assert_eq!(calls.failures(), Codes::from([("InternalFailure".to_owned(), 1)]));
+    }
+
+    #[test]
     fn an_answered_call_has_all_figures_and_a_failed_one_only_that_it_failed() {
         let calls = Calls::default();
         calls.note_offer(500);
         calls.note_answer(498, 1000, 2);
         calls.note_offer(2);
-        calls.note_failure();
+        calls.note_failure("InternalFailure");
         let two = |least, most, sum| Some(Statistics { count: 2, sum, least, most });
         let expected = Figures {
             offered: two(2, 500, 502),

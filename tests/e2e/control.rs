@@ -1,6 +1,8 @@
 //! What an operator asks of a running agent, and what it does then: status, explanations, positions set and forgotten.
 //! Nothing asked costs a line (G1), and a silly client disturbs nothing (G5).
 
+#[path = "control/http.rs"]
+mod http;
 #[path = "control/positions.rs"]
 mod positions;
 #[path = "control/socket.rs"]

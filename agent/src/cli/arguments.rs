@@ -102,6 +102,7 @@ may. If none runs, that is said, what the checkpoint knows is told, and the exit
 
 Examples:
   kinetail status
+  kinetail status --watch
   kinetail status --json | jq '.flows[] | {name, lagBytes, secondsLeft}'";
 
 const AFTER_COMPLETIONS: &str = "\
@@ -324,9 +325,12 @@ pub(super) struct PipeOptions {
 pub(super) struct Status {
     #[command(flatten)]
     pub(super) configuration: Configuration,
-    /// Print it as JSON
+    /// Print it as JSON; with `--watch`, each time on one line
     #[arg(long)]
     pub(super) json: bool,
+    /// Print it again every so many seconds, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(super) watch: Option<u64>,
 }
 
 /// The words behind `reference`.

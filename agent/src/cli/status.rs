@@ -1,25 +1,51 @@
 //! `kinetail status`: how the running agent is, and how far it is with each file.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::thread::park_timeout;
+use std::time::Duration;
 
 use crate::cli::arguments;
 use crate::cli::checkpoint::{configured, failed, saved, write_text};
 use crate::cli::tell;
+use crate::config::Config;
 use crate::control::{Answer, AskError, Request, ask};
 use crate::exit::Exit;
 
-/// Asks the agent, and prints its answer. If none runs, prints what the checkpoint knows.
+/// What makes a terminal empty, and where the next text begins.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Asks the agent, and prints its answer; again and again, if that is wished. If none runs, prints what the checkpoint knows.
 pub(super) fn run(args: &arguments::Status, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<Exit> {
     let config = match configured(&args.configuration, err) {
         Ok(config) => config,
         Err(exit) => return Ok(exit),
     };
+    let Some(seconds) = args.watch else { return tell_once(args, &config, out, err) };
+    let is_for_a_person = io::stdout().is_terminal() && !args.json;
+    // Ends with an interrupt, or when nobody reads any more. An agent that does not run now may run later.
+    loop {
+        if is_for_a_person {
+            write!(out, "{CLEAR}")?;
+        }
+        tell_once(args, &config, out, err)?;
+        out.flush()?;
+        park_timeout(Duration::from_secs(seconds));
+    }
+}
+
+fn tell_once(
+    args: &arguments::Status,
+    config: &Config,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<Exit> {
     let directory = &config.agent.state_directory;
     match ask(directory, &Request::Status) {
         Ok(Answer::Status(status)) => {
             if args.json {
-                let json = serde_json::to_string_pretty(&status).map_err(io::Error::other)?;
-                writeln!(out, "{json}")?;
+                let write =
+                    if args.watch.is_some() { serde_json::to_string } else { serde_json::to_string_pretty };
+                writeln!(out, "{}", write(&status).map_err(io::Error::other)?)?;
             } else {
                 write!(out, "{status}")?;
             }

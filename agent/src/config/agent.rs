@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::section::Section;
+use crate::report::Address;
 use crate::report::cloudwatch::{self, Dimensions};
 use crate::report::java::Detail;
 use crate::send::{Access, Keys, Patience, Proxy, Role, UserAgent};
@@ -30,6 +31,8 @@ pub struct Agent {
     pub status_period: Option<Duration>,
     /// What the log is told of the agent beside its progress.
     pub detail: Detail,
+    /// Where the metrics are answered over HTTP; nothing for nowhere.
+    pub metrics_listen: Option<Address>,
     /// How Kinesis is reached.
     pub kinesis: Access,
     /// Which metrics CloudWatch gets; nothing for none.
@@ -49,6 +52,7 @@ pub(super) fn agent(section: &mut Section<'_>, state_directory: Option<PathBuf>)
         shutdown_timeout: section.millis("shutdownTimeoutMillis"),
         status_period: u64::try_from(period).ok().filter(|period| *period > 0).map(Duration::from_secs),
         detail: detail(section),
+        metrics_listen: metrics_listen(section),
         kinesis: access(section),
         cloudwatch: cloudwatch(section),
     }
@@ -177,6 +181,11 @@ fn role(section: &mut Section<'_>, name: &str, external_name: &str) -> Option<Ro
 fn switch(section: &mut Section<'_>, name: &str) -> Option<bool> {
     let flag = section.flag(name);
     section.is_given(name).then_some(flag)
+}
+
+fn metrics_listen(section: &mut Section<'_>) -> Option<Address> {
+    let address = Address::parse(&section.text("metricsListen")?);
+    address.map_err(|error| section.error("metricsListen", format!("`metricsListen` {error}"))).ok()
 }
 
 fn proxy(section: &mut Section<'_>) -> Option<Proxy> {

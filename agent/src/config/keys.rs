@@ -45,6 +45,7 @@ pub static KEYS: &[Key] = &[
     agent("kinesis.assumeRoleExternalId", Kind::Text, "The external id that `kinesis.assumeRoleARN` asks for.").ours(),
     agent("cloudwatch.assumeRoleARN", Kind::Text, "A role that is taken before calls to CloudWatch, in place of `assumeRoleARN`.").ours(),
     agent("cloudwatch.assumeRoleExternalId", Kind::Text, "The external id that `cloudwatch.assumeRoleARN` asks for.").ours(),
+    agent("metricsListen", Kind::Text, "Where the metrics are answered over HTTP, for Prometheus: an address of this host with a port, as `127.0.0.1:9464`, or `unix:` and the path of a socket. `/metrics` has them all; `/health` answers 503 and says why while a flow cannot deliver. Nowhere if not given.").ours(),
     agent("caBundle", Kind::Text, "A file with certificates in PEM that are trusted beside those of the system.").ours(),
     agent("proxy", Kind::Secret, "The URL of a proxy that all calls go through, as `http://proxy.example.net:3128` or `http://USER:PASSWORD@proxy.example.net:3128`; with `https`, it is spoken to over TLS. If not given, `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` of the environment, of each also the name in lower case. Calls to this host and for credentials of instances, tasks and pods go through none.").ours(),
     agent("noProxy", Kind::Text, "What is called without the proxy: hosts, domains (`.example.net`), addresses and networks (`10.0.0.0/8`), parted by commas; `*` for everything. `NO_PROXY` of the environment if not given.").ours(),

@@ -14,8 +14,8 @@ use crate::expression::Expression;
 use crate::layout::{Layout, Records};
 use crate::parse::{Format, JsonTypes, Step};
 use crate::quarantine::OnMismatch;
-use crate::report::cloudwatch;
 use crate::report::java::Detail;
+use crate::report::{Address, cloudwatch};
 use crate::send::{Access, Destination, Keys, Patience, Proxy, Role, UserAgent, Waits};
 use crate::source::InitialPosition;
 
@@ -200,6 +200,8 @@ fn every_honoured_key_does_what_it_says() {
         dimensions: cloudwatch::Dimensions::DestinationAndInstance,
     };
     assert_eq!(config.agent.cloudwatch, Some(cloudwatch));
+    let listen = Address::Loopback(([127, 0, 0, 1], 9464).into());
+    assert_eq!(config.agent.metrics_listen, Some(listen));
     assert_eq!((config.agent.quarantine_bytes, config.agent.detail), (1 << 20, Detail::Internal));
     let flow = &config.flows[0];
     assert_eq!(flow.id.as_str(), "kinesis:access:/srv/*/logs/**/access.log");
@@ -354,11 +356,12 @@ fn permitted(key: &Key) -> String {
         (Default::Nothing, Kind::Texts | Kind::Objects) => "[]".to_owned(),
         (Default::Nothing, Kind::Anything) => "{}".to_owned(),
         (Default::Nothing, Kind::Text | Kind::AnyText | Kind::Secret) => {
-            if key.name == "filePattern" {
-                "\"/x/y\"".to_owned()
-            } else {
-                "\"x\"".to_owned()
-            }
+            let text = match key.name {
+                "filePattern" => "/x/y",
+                "metricsListen" => "unix:/x/y",
+                _ => "x",
+            };
+            format!("\"{text}\"")
         }
     }
 }

@@ -14,8 +14,8 @@ pub use client::{AskError, ask};
 pub use message::{Answer, CodecError, Request, To};
 pub use server::Server;
 pub use view::{
-    Agent, Amendment, Explained, File, Flow, Kin, Look, Outcome, Picked, Replayed, Run, Status, Trouble,
-    Watching,
+    Agent, Amendment, Delivery, Explained, File, Flow, Kin, Look, Memory, Outcome, Picked, Replayed, Run,
+    Status, Trouble, Watching,
 };
 
 /// The socket's name in the state directory.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::view::{File, Flow, Run, Status, Watching};
+use super::view::{Delivery, File, Flow, Memory, Run, Status, Watching};
 
 /// The files of a flow that a person is shown.
 const FILES: usize = 20;
@@ -18,6 +18,9 @@ impl fmt::Display for Status {
         let uptime = duration(agent.uptime_seconds);
         writeln!(f, "kinetail {} (pid {}) {doing} {uptime}", agent.version, agent.pid)?;
         writeln!(f, "state in {}", agent.state_directory.display())?;
+        if let Some(resident) = agent.resident_bytes {
+            writeln!(f, "takes up {} of memory", bytes(resident))?;
+        }
         flows.iter().try_for_each(|flow| flow.fmt(f))
     }
 }
@@ -52,6 +55,9 @@ impl fmt::Display for Flow {
             let (began, last) = (duration(trouble.began_seconds_ago), duration(trouble.last_seconds_ago));
             writeln!(f, "  trouble with the stream since {began}, last {last} ago: {}", trouble.error)?;
         }
+        writeln!(f, "  {}", delivery(&self.delivery))?;
+        let Memory { held_bytes, share_bytes } = self.memory;
+        writeln!(f, "  {} of memory held, of {}", bytes(held_bytes), bytes(share_bytes))?;
         let watching = match self.watching {
             Some(Watching::Notified) => "every directory is watched",
             Some(Watching::EverySecond) => {
@@ -90,6 +96,25 @@ fn by_reason(lines: &BTreeMap<String, u64>) -> String {
     let some = lines.iter().filter(|(_, lines)| **lines > 0);
     let told: Vec<String> = some.map(|(reason, lines)| format!("{lines} {reason}")).collect();
     if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+}
+
+/// What the stream makes of what it is offered.
+fn delivery(delivery: &Delivery) -> String {
+    let limit = delivery
+        .entries_per_second_limit
+        .map(|limit| format!(", is offered up to {limit} records of a request in a second"))
+        .unwrap_or_default();
+    let wait = delivery
+        .wait_millis
+        .map(|millis| format!("; the next call is in {}.{} s", millis / 1000, millis % 1000 / 100))
+        .unwrap_or_default();
+    format!(
+        "the stream takes {}/s{limit}; {} requests, failed: {}; records refused for now: {}{wait}",
+        bytes(delivery.bytes_per_second),
+        delivery.requests,
+        by_reason(&delivery.requests_failed),
+        by_reason(&delivery.records_refused),
+    )
 }
 
 /// How far a flow is behind, and for how long.
@@ -163,6 +188,8 @@ mod tests {
             quarantined_lines: 0,
             lines_dropped: BTreeMap::new(),
             open_files: 0,
+            memory: Memory::default(),
+            delivery: Delivery::default(),
             trouble: None,
             watching: None,
             files: Vec::new(),
@@ -188,6 +215,24 @@ mod tests {
             &flow(1_300_000_000, (1_200_000_000, 14, 3), Some(7200)),
             &format!("{files}, 3 of them compressed: 12.0 MB/s, about 2 h left"),
         );
+    }
+
+    #[test]
+    fn what_the_stream_makes_of_it_is_told_by_its_own_words() {
+        let quiet = Delivery { requests: 7, bytes_per_second: 1_200_000, ..Delivery::default() };
+        let told = "the stream takes 1.2 MB/s; 7 requests, failed: none; records refused for now: none";
+        assert_eq!(delivery(&quiet), told);
+        let troubled = Delivery {
+            requests_failed: [("InternalFailure".to_owned(), 2)].into(),
+            records_refused: [("ProvisionedThroughputExceededException".to_owned(), 40)].into(),
+            entries_per_second_limit: Some(990),
+            wait_millis: Some(1250),
+            ..quiet
+        };
+        let told = "the stream takes 1.2 MB/s, is offered up to 990 records of a request in a second; 7 requests, failed: \
+                    2 InternalFailure; records refused for now: 40 ProvisionedThroughputExceededException; \
+                    the next call is in 1.2 s";
+        assert_eq!(delivery(&troubled), told);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Agent {
     pub state_directory: PathBuf,
     /// What it does.
     pub run: Run,
+    /// How much memory the whole process takes up, in bytes; nothing if the system does not say.
+    #[serde(default)]
+    pub resident_bytes: Option<u64>,
 }
 
 /// What the process does.
@@ -86,6 +89,12 @@ pub struct Flow {
     pub lines_dropped: BTreeMap<String, u64>,
     /// Files held open.
     pub open_files: u64,
+    /// What it holds of the memory for lines.
+    #[serde(default)]
+    pub memory: Memory,
+    /// What its stream made of what it was offered.
+    #[serde(default)]
+    pub delivery: Delivery,
     /// What is wrong with the stream, or was a moment ago.
     pub trouble: Option<Trouble>,
     /// How the flow hears of its files; nothing if its reader does not answer.
@@ -94,6 +103,36 @@ pub struct Flow {
     pub files: Vec<File>,
     /// How many more there are.
     pub files_left_out: usize,
+}
+
+/// What a flow holds of the memory for lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    /// Bytes of lines and records that are not dealt with.
+    pub held_bytes: u64,
+    /// How many it may hold.
+    pub share_bytes: u64,
+}
+
+/// What a stream made of what it was offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// Calls since the start.
+    pub requests: u64,
+    /// Those that failed as a whole, by code.
+    pub requests_failed: BTreeMap<String, u64>,
+    /// Records that were refused for now, by code. Each is offered again.
+    pub records_refused: BTreeMap<String, u64>,
+    /// Records that were offered again though the stream may have taken them.
+    pub records_possibly_repeated: u64,
+    /// Bytes that the stream took in a second, over the last minute.
+    pub bytes_per_second: u64,
+    /// How many records of a request are offered in a second at most; nothing if all there are.
+    pub entries_per_second_limit: Option<u64>,
+    /// How long the longest of its waits goes on; nothing if none waits.
+    pub wait_millis: Option<u64>,
 }
 
 /// What is wrong with a stream.

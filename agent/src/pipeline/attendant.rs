@@ -21,7 +21,8 @@ use super::roster::{Member, Roster};
 use crate::chain::Chain;
 use crate::checkpoint::Note;
 use crate::control::{
-    Agent, Amendment, Answer, Explained, File, Flow, Outcome, Request, Run, Server, Status, Trouble, Watching,
+    Agent, Amendment, Answer, Delivery, Explained, File, Flow, Memory, Outcome, Request, Run, Server, Status,
+    Trouble, Watching,
 };
 use crate::loss::{Cause, Reason};
 use crate::metrics::Metric;
@@ -173,6 +174,7 @@ impl Attendant {
             uptime_seconds: self.started.elapsed().as_secs(),
             state_directory: self.state_directory.clone(),
             run: if self.roster.is_stopping() { Run::Stopping } else { Run::Running },
+            resident_bytes: resident_bytes(),
         };
         let flows = surveys.into_iter().zip(safe);
         Status {
@@ -203,6 +205,28 @@ fn amended(answered: Vec<Answered<Result<Amended, AmendError>>>) -> Answer {
 
 fn file(listed: &Listed, safe: &Safe) -> File {
     File::new(listed, safe.get(&listed.generation.file).copied())
+}
+
+/// What the kernel says that this process takes up.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn delivery(flow: &Joint, now: Instant) -> Delivery {
+    let of = |metric| flow.metrics.get(metric);
+    let wait = flow.health.resumes().map(|resumes| resumes.saturating_duration_since(now));
+    Delivery {
+        requests: of(Metric::RequestsSent),
+        requests_failed: flow.calls.failures(),
+        records_refused: flow.calls.refusals(),
+        records_possibly_repeated: of(Metric::RecordsPossiblyRepeated),
+        bytes_per_second: flow.bytes_taken_per_second(),
+        entries_per_second_limit: Some(of(Metric::OfferLimit)).filter(|limit| *limit > 0),
+        wait_millis: wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+    }
 }
 
 fn status_of(flow: &Joint, survey: Option<Survey>, safe: &Safe) -> Flow {
@@ -244,6 +268,8 @@ fn status_of(flow: &Joint, survey: Option<Survey>, safe: &Safe) -> Flow {
         quarantined_lines: of(Metric::QuarantinedLines),
         lines_dropped: Reason::ALL.into_iter().map(dropped).collect(),
         open_files: of(Metric::OpenFiles),
+        memory: Memory { held_bytes: flow.budget.held() as u64, share_bytes: flow.budget.share() as u64 },
+        delivery: delivery(flow, now),
         trouble,
         watching,
         files_left_out: files.len().saturating_sub(FILES),

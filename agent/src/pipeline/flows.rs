@@ -174,12 +174,14 @@ impl Flows {
         let fixed = [
             ("stateDirectory", agent.state_directory != self.agent.state_directory),
             ("quarantineBytes", agent.quarantine_bytes != self.agent.quarantine_bytes),
+            ("metricsListen", agent.metrics_listen != self.agent.metrics_listen),
         ];
         for (key, _) in fixed.iter().filter(|(_, is_changed)| *is_changed) {
             warn!("`{key}` is another now; that takes a restart, and until then the old value counts");
         }
         agent.state_directory.clone_from(&self.agent.state_directory);
         agent.quarantine_bytes = self.agent.quarantine_bytes;
+        agent.metrics_listen.clone_from(&self.agent.metrics_listen);
     }
 
     /// Gives each of `flows`, which go on, its part of what there is.

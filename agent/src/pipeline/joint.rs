@@ -42,6 +42,8 @@ pub(super) struct Joint {
     pub(super) silence: Option<Duration>,
     /// How far the flow was in the last minute.
     pub(super) samples: Mutex<Samples>,
+    /// How much its stream took in the last minute.
+    pub(super) sent: Mutex<Samples>,
 }
 
 impl Joint {
@@ -65,6 +67,7 @@ impl Joint {
             rescan: flow.source.rescan,
             silence: patience.of_a_call().map(|call| call + flow.waits.longest()),
             samples: Mutex::default(),
+            sent: Mutex::default(),
         }
     }
 
@@ -79,5 +82,10 @@ impl Joint {
     /// How fast it was in the last minute.
     pub(super) fn pace(&self) -> Pace {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).pace()
+    }
+
+    /// How many bytes its stream took in a second, over the last minute.
+    pub(super) fn bytes_taken_per_second(&self) -> u64 {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).pace().bytes_per_second
     }
 }

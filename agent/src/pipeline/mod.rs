@@ -12,6 +12,7 @@
 mod attendant;
 mod cloudwatch;
 mod counts;
+mod exporting;
 mod first_start;
 mod flows;
 mod instance;
@@ -184,7 +185,7 @@ async fn run_flows(
         spools: Spools::default(),
     };
     let (asked, ward) = (messages.downgrade(), Ward { quarantine: Arc::clone(&quarantine) });
-    let state_directory = agent.state_directory.clone();
+    let (state_directory, metrics_listen) = (agent.state_directory.clone(), agent.metrics_listen.clone());
     let mut all = Flows::new(agent, sources, aws, messages, quarantine, Arc::clone(&roster));
     all.start(flows, found, &mut keeping).await?;
     let keeping = tokio::spawn(keeping.run(told));
@@ -197,6 +198,7 @@ async fn run_flows(
         end = lead(all, keeping, &roster, requests, supervisor) => end?,
         () = reporter.run() => return Ok(()),
         () = attendant.attend() => return Ok(()),
+        () = exporting::export(metrics_listen, &roster) => return Ok(()),
         () = watchdog.run() => return Ok(()),
     };
     let End::Dry(cloudwatch) = end else { return Ok(()) };

@@ -11,9 +11,9 @@ use super::joint::Joint;
 use super::roster::{Manner, Roster};
 use crate::chain::Chain;
 use crate::checkpoint::{Store, StoreError};
-use crate::metrics::{Metric, Metrics, sum};
+use crate::metrics::Metric;
+use crate::report::catching_up;
 use crate::report::java::{Counts, Detail, Loudness};
-use crate::report::{catching_up, prometheus};
 
 /// How often the file for the monitoring is written, if a value changed.
 const PUBLISH: Duration = Duration::from_secs(1);
@@ -106,18 +106,18 @@ impl Reporter {
     async fn publish(&mut self, now: Instant) {
         let members = self.roster.members();
         for member in &members {
-            let Joint { metrics, on_the_way, budget, samples, .. } = &member.joint;
+            let Joint { metrics, on_the_way, budget, samples, sent, .. } = &member.joint;
             let age =
                 on_the_way.oldest().map_or(Duration::ZERO, |opened| now.saturating_duration_since(opened));
             metrics.set(Metric::OldestUndeliveredSeconds, age.as_secs());
             metrics.set(Metric::HeldBytes, budget.held() as u64);
             let (read, behind) = (metrics.get(Metric::BytesRead), metrics.get(Metric::LagBytes));
             samples.lock().unwrap_or_else(PoisonError::into_inner).note(now, read, behind);
+            let taken = metrics.get(Metric::BytesSent);
+            sent.lock().unwrap_or_else(PoisonError::into_inner).note(now, taken, 0);
         }
         self.settle().await;
-        let flows = members.iter().map(|member| member.joint.metrics.as_ref());
-        let metrics: Vec<&Metrics> = flows.chain([self.roster.agent.as_ref()]).collect();
-        let text = prometheus(&sum(&metrics));
+        let text = self.roster.exposition();
         if text != self.published {
             let store = Arc::clone(&self.store);
             let publishing = tokio::task::spawn_blocking(move || (store.publish(FILE, &text), text));

@@ -8,8 +8,9 @@ use tokio::sync::Notify;
 use super::joint::Joint;
 use super::replay::Replayer;
 use crate::config::Agent;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, sum};
 use crate::report::java::{Counts, Detail};
+use crate::report::prometheus;
 
 /// A flow that runs.
 #[derive(Debug)]
@@ -74,6 +75,14 @@ impl Roster {
     /// What flows have counted that are gone.
     pub(super) fn gone(&self) -> Counts {
         self.state().gone
+    }
+
+    /// All metrics, as Prometheus reads them.
+    pub(super) fn exposition(&self) -> String {
+        let members = self.members();
+        let flows = members.iter().map(|member| member.joint.metrics.as_ref());
+        let metrics: Vec<&Metrics> = flows.chain([self.agent.as_ref()]).collect();
+        prometheus(&sum(&metrics))
     }
 
     pub(super) fn manner(&self) -> Manner {

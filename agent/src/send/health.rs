@@ -1,7 +1,7 @@
 //! What is wrong with a stream, as long as it is: the log tells the change and not the state, and an operator may ask.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +11,11 @@ const WELL_AFTER: Duration = Duration::from_secs(10);
 
 /// How a stream is.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<Option<Trouble>>);
+pub struct Health {
+    trouble: Mutex<Option<Trouble>>,
+    /// Until when it is left alone.
+    resumes: Mutex<Option<Instant>>,
+}
 
 /// What is wrong with a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +34,26 @@ impl Health {
     /// What is wrong now, or was a moment ago.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.trouble).clone()
+    }
+
+    /// Until when it is left alone, if a call waits.
+    #[must_use]
+    pub fn resumes(&self) -> Option<Instant> {
+        locked(&self.resumes).filter(|resumes| *resumes > Instant::now())
+    }
+
+    /// Remembers that a call is to wait for so long.
+    pub(super) fn note_wait(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut resumes = locked(&self.resumes);
+        *resumes = (*resumes).max(Some(until));
     }
 
     /// Remembers what is wrong; says whether that is another thing than before.
     pub(super) fn note(&self, code: &str, words: String) -> bool {
         let now = Instant::now();
-        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = locked(&self.trouble);
         let trouble = trouble.get_or_insert_with(|| Trouble {
             codes: BTreeSet::new(),
             words: String::new(),
@@ -49,14 +66,29 @@ impl Health {
 
     /// The stream took everything; gives the trouble that has ended by that.
     pub(super) fn note_well(&self) -> Option<Trouble> {
-        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.take_if(|known| known.last.elapsed() >= WELL_AFTER)
+        locked(&self.trouble).take_if(|known| known.last.elapsed() >= WELL_AFTER)
     }
+}
+
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_wait_counts_until_it_is_over() {
+        let health = Health::default();
+        assert_eq!(health.resumes(), None);
+        let now = Instant::now();
+        health.note_wait(Duration::from_secs(9));
+        health.note_wait(Duration::from_secs(2));
+        assert_eq!(health.resumes(), Some(now + Duration::from_secs(9)));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(health.resumes(), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn trouble_is_news_once_and_ends_when_it_has_not_shown_for_long() {

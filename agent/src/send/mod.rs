@@ -159,7 +159,7 @@ impl<S: Stream> Sender<S> {
                                     }
                                     // It may be the stream that takes nothing, and not the record's fault.
                                     Some(_) => {
-                                        tokio::time::sleep(self.long_wait()).await;
+                                        self.pause(self.long_wait()).await;
                                         continue;
                                     }
                                     // First all others: if the stream takes one of them, it is the record's fault.
@@ -174,7 +174,7 @@ impl<S: Stream> Sender<S> {
                 };
                 left.extend(rest);
                 if !left.is_empty() {
-                    tokio::time::sleep(wait).await;
+                    self.pause(wait).await;
                 }
             }
         }
@@ -198,6 +198,11 @@ impl<S: Stream> Sender<S> {
         };
         tokio::time::sleep(wait).await;
         rest
+    }
+
+    async fn pause(&self, wait: Duration) {
+        self.health.note_wait(wait);
+        tokio::time::sleep(wait).await;
     }
 
     fn pace(&self) -> MutexGuard<'_, Pace> {
@@ -237,7 +242,7 @@ impl<S: Stream> Sender<S> {
         self.keep_pace(loads(batch, &offered).less(loads(batch, &left)), loads(batch, &throttled));
         match answer {
             Answer::Accepted => self.note_well(),
-            Answer::PerRecord(verdicts) => self.note_refusals(verdicts),
+            Answer::PerRecord(verdicts) => self.note_refusals(batch, &offered, verdicts),
         }
         left
     }
@@ -253,7 +258,7 @@ impl<S: Stream> Sender<S> {
 
     fn note_fault(&self, fault: &Fault, batch: &Batch, offered: &[usize]) {
         self.metrics.add(Metric::RequestsFailed, 1);
-        self.calls.note_failure();
+        self.calls.note_failure(&fault.code);
         if is_throttling(&fault.code) {
             self.keep_pace(Load::default(), loads(batch, offered));
         }
@@ -277,12 +282,15 @@ impl<S: Stream> Sender<S> {
         }
     }
 
-    fn note_refusals(&self, verdicts: &[Option<String>]) {
+    fn note_refusals(&self, batch: &Batch, offered: &[usize], verdicts: &[Option<String>]) {
         self.metrics.set(Metric::FailingFlows, 0);
         let mut codes = BTreeMap::new();
-        for code in verdicts.iter().flatten() {
-            *codes.entry(code.as_str()).or_insert(0_usize) += 1;
+        for (index, verdict) in offered.iter().zip(verdicts) {
+            if let Some(code) = verdict {
+                *codes.entry(code.as_str()).or_insert(0) += batch.records(*index) as u64;
+            }
         }
+        codes.iter().for_each(|(code, records)| self.calls.note_refusal(code, *records));
         if let Some((code, count)) = codes.into_iter().max_by_key(|(_, count)| *count)
             && self.health.note(code, format!("it refuses records: {code}"))
         {

@@ -120,6 +120,10 @@ async fn the_status_tells_of_a_stream_that_is_away_and_of_the_backlog() -> Resul
     let (read, size) = (rotated["read"].as_u64(), rotated["size"].as_u64());
     ensure!(read > Some(0) && read < size, "{rotated:#}");
     ensure!(away["backlogBytes"] == rotated["behind"], "{away:#}");
+    let failed = away["delivery"]["requestsFailed"].as_object().context("a count for each code")?;
+    ensure!(failed.values().filter_map(Value::as_u64).sum::<u64>() > 0, "{away:#}");
+    let held = away["memory"]["heldBytes"].as_u64();
+    ensure!(held > Some(1 << 20) && held <= away["memory"]["shareBytes"].as_u64(), "{away:#}");
 
     wait::until("the log tells of the backlog", wait::LONG, async || {
         Ok(scene.host.agent_log().contains("catches up with rotated files files=1").then_some(()))

@@ -126,6 +126,7 @@ pub(crate) const AGENT: Crate = Crate {
         "quarantine/mod",
         "takeover/prove",
         "report/cloudwatch/publisher",
+        "report/exporter",
         "requests",
         "supervisor",
         "spool",

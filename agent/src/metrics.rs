@@ -31,7 +31,9 @@ pub enum Metric {
     RecordsDiscarded,
     /// Records the stream has taken.
     RecordsAcked,
-    /// Payload of those records.
+    /// Entries of requests the stream has taken.
+    EntriesAcked,
+    /// Payload of those entries.
     BytesSent,
     /// Lines sent as they are though they do not match.
     LinesSentRaw,
@@ -53,6 +55,8 @@ pub enum Metric {
     RequestsFailed,
     /// Records the stream refused for now.
     RecordsRefused,
+    /// What is offered in a second at most.
+    OfferLimit,
     /// Records offered again though the stream may have taken them.
     RecordsPossiblyRepeated,
     /// Files that were renamed or whose name another file took.
@@ -143,7 +147,7 @@ const fn describe(metric: Metric, name: &'static str, kind: Kind, help: &'static
 
 /// Everything there is, in the order of the way of the data. One line each, to be read as a table.
 #[rustfmt::skip]
-pub const TABLE: [Description; 47] = {
+pub const TABLE: [Description; 49] = {
     use Kind::{Counter, Gauge, Worst};
     [
         describe(Metric::LinesRead, "kinetail_lines_read_total", Counter, "Lines read from files."),
@@ -164,10 +168,12 @@ pub const TABLE: [Description; 47] = {
         describe(Metric::LinesDropped(Reason::Cleared), "kinetail_lines_dropped_total", Counter, "Lines left behind, by reason."),
         describe(Metric::RecordsDiscarded, "kinetail_records_discarded_total", Counter, "Records not taken when a reload ended or changed their flow; who goes on from its positions reads their lines again."),
         describe(Metric::RecordsAcked, "kinetail_records_acked_total", Counter, "Records the stream has taken."),
-        describe(Metric::BytesSent, "kinetail_bytes_sent_total", Counter, "Payload bytes of the records taken."),
+        describe(Metric::EntriesAcked, "kinetail_entries_acked_total", Counter, "Entries of requests the stream has taken, which it counts and bills: packed ones hold many records."),
+        describe(Metric::BytesSent, "kinetail_bytes_sent_total", Counter, "Payload bytes of the entries taken."),
         describe(Metric::RequestsSent, "kinetail_requests_sent_total", Counter, "PutRecords calls made."),
         describe(Metric::RequestsFailed, "kinetail_requests_failed_total", Counter, "PutRecords calls that failed as a whole; their records are offered again."),
         describe(Metric::RecordsRefused, "kinetail_records_refused_total", Counter, "Records refused one by one, most often as a shard was full; they are offered again."),
+        describe(Metric::OfferLimit, "kinetail_offer_limit_records", Gauge, "Entries of up to 1 KiB that are offered in a second at most since the stream refused some as too many; 0 for any number."),
         describe(Metric::RecordsPossiblyRepeated, "kinetail_records_possibly_repeated_total", Counter, "Records offered again after a call whose outcome is unknown."),
         describe(Metric::UnackedRecords, "kinetail_unacked_records", Gauge, "Records read that are neither acked, dropped nor in the quarantine yet."),
         describe(Metric::RepeatableRecords, "kinetail_repeatable_records", Gauge, "Records that would be sent again if the process died now: those read that the checkpoint does not cover."),

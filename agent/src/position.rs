@@ -279,13 +279,20 @@ impl FlowId {
     /// `kinesis:<stream>`.
     #[must_use]
     pub fn destination(&self) -> &str {
-        self.0.match_indices(':').nth(1).and_then(|(at, _)| self.0.get(..at)).unwrap_or(&self.0)
+        self.parts().map_or(&self.0, |(destination, _)| destination)
     }
 
     /// `<directory>/<glob>`.
     #[must_use]
     pub fn pattern(&self) -> &str {
-        self.0.splitn(3, ':').nth(2).unwrap_or_default()
+        self.parts().map_or("", |(_, pattern)| pattern)
+    }
+
+    /// A pattern is a path, and a stream may be named by an ARN, which has colons.
+    fn parts(&self) -> Option<(&str, &str)> {
+        let path = self.0.find(":/");
+        let at = path.or_else(|| self.0.match_indices(':').nth(1).map(|(at, _)| at))?;
+        Some((self.0.get(..at)?, self.0.get(at + 1..)?))
     }
 }
 

@@ -128,6 +128,23 @@ async fn what_is_taken_in_while_no_agent_runs_arrives_when_one_does() -> Result<
 
 #[tokio::test]
 async fn kills_under_load_lose_and_repeat_nothing() -> Result<()> {
+    survive_kills(LINES_A_LIFE, numbered).await
+}
+
+/// A kill ends a write to a file between two pages of it, so most of these are cut.
+#[tokio::test]
+async fn lines_of_many_pages_survive_kills_in_their_middle() -> Result<()> {
+    survive_kills(LINES_A_LIFE / 20, |number| {
+        let mut line = format!("{number:08} ").into_bytes();
+        line.resize(60_000, b'x');
+        line.push(b'\n');
+        line
+    })
+    .await
+}
+
+/// Writes up to so many lines between two kills of an instance.
+async fn survive_kills(lines_a_life: u64, line: fn(u64) -> Vec<u8>) -> Result<()> {
     let scene = scene(json!({})).await?;
     let agent = scene.host.start()?;
     let ends = Ends::new()?;
@@ -136,8 +153,7 @@ async fn kills_under_load_lose_and_repeat_nothing() -> Result<()> {
     for _ in 0..KILLS {
         let pipe = Pipe::start(&scene.host, FLOW, ends.reader()?)?;
         let first = lines.len() as u64;
-        let load: Vec<_> =
-            (first..first + fastrand::u64(LINES_A_LIFE / 4..LINES_A_LIFE)).map(numbered).collect();
+        let load: Vec<_> = (first..first + fastrand::u64(lines_a_life / 4..lines_a_life)).map(line).collect();
         lines.extend_from_slice(&load);
         let writing = write(writer, load);
         let before = spooled(&scene, FLOW)?;

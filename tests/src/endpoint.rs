@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use ferrokinesis::store::StoreOptions;
@@ -29,6 +29,9 @@ pub const SECRET_ACCESS_KEY: &str = "local-secret";
 
 /// Open shards that all streams of one endpoint may have.
 const SHARD_LIMIT: u32 = 100;
+
+/// What a request's body may hold: the 10 MiB of the service, in base64, with the keys around it.
+const BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Whether a shard takes as much as it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,7 @@ impl Endpoint {
         let server = Background::start("endpoint", async move {
             let (app, _store) = ferrokinesis::create_app(options);
             let app = app.layer(from_fn_with_state(Arc::default(), one_reads_or_many_write));
+            let app = app.layer(DefaultBodyLimit::max(BODY_BYTES));
             let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
             // Ends only if it cannot accept any more, which whoever uses it will see.
             ferrokinesis::serve_plain_http(listener, app, std::future::pending()).await.unwrap_or_default();

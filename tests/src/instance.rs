@@ -22,6 +22,9 @@ use crate::background::Background;
 /// Its name.
 pub const ID: &str = "i-0abcd1234efab5678";
 
+/// The name of the access key of its role.
+pub const ROLE_KEY_ID: &str = "ASIAINSTANCE";
+
 /// The word that a program shows.
 const TOKEN: &str = "AQAEAstandin==";
 
@@ -146,6 +149,17 @@ async fn metadata(
     }
     let found = match (path.as_str(), shared.tags) {
         ("dynamic/instance-identity/document", _) => document().to_string(),
+        ("meta-data/iam/security-credentials/", _) => "web".to_owned(),
+        ("meta-data/iam/security-credentials/web", _) => json!({
+            "Code": "Success",
+            "Type": "AWS-HMAC",
+            "LastUpdated": "2026-01-01T00:00:00Z",
+            "AccessKeyId": ROLE_KEY_ID,
+            "SecretAccessKey": "secret",
+            "Token": "token",
+            "Expiration": "2126-01-01T00:00:00Z",
+        })
+        .to_string(),
         ("meta-data/tags/instance", Tags::InMetadata) => "Name\nteam:mail".to_owned(),
         ("meta-data/tags/instance/Name", Tags::InMetadata) => "from metadata".to_owned(),
         ("meta-data/tags/instance/team:mail", Tags::InMetadata) => "a@example.net".to_owned(),

@@ -19,6 +19,7 @@
 //! - [`java`] is the Java agent, as far as it keeps positions;
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
+//! - [`forward`] is the proxy through which a host may have to go;
 //! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
 //! - [`metrics`] reads what the agent publishes; [`oracle`] reads access logs independently, in Python;
 //! - [`cloud`] is what stands behind the stream: the functions, what invokes them, S3 and CloudWatch;
@@ -40,6 +41,7 @@ pub mod cloud;
 pub mod crash;
 pub mod endpoint;
 pub mod faults;
+pub mod forward;
 pub mod host;
 pub mod httpd;
 pub mod instance;

@@ -118,6 +118,12 @@ impl Emulator {
         format!("http://{}", self.address)
     }
 
+    /// The same, as an address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     async fn start(mut command: Command, port: u16) -> Result<Emulator> {
         let directory = tempfile::Builder::new().prefix("kinetail-emulator-").tempdir()?;
         let log = directory.path().join("log");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::key::{MD5_KEY_BYTES, RANDOM_KEY_BYTES};
+use super::pack::{Packer, Packing};
 use crate::parse::Record;
 
 /// What one `PutRecords` call may hold. Cannot exceed what the service takes.
@@ -37,6 +39,10 @@ impl Limits {
     /// Bytes in one request unless configured: what every emulator and every older stream takes.
     pub const DEFAULT_BYTES: usize = 5 * 1024 * 1024;
 
+    /// Bytes in one request to Firehose, before base64.
+    /// Source: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.
+    pub const FIREHOSE_BYTES: usize = 4 * 1024 * 1024;
+
     /// At most `records` records and `bytes` bytes, partition keys included.
     ///
     /// # Errors
@@ -64,13 +70,24 @@ impl Limits {
     }
 }
 
-/// How a record's partition key is made.
+/// How an entry's partition key is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionKey {
-    /// A random number for each record: spreads the load over all shards.
+    /// A random number for each entry: spreads the load over all shards.
     Random,
-    /// MD5 of the record, in hexadecimal: equal records go to the same shard.
+    /// MD5 of its records, in hexadecimal: equal ones go to the same shard.
     Deterministic,
+    /// Not at all: Firehose has no shards to choose from.
+    None,
+}
+
+/// Which order the stream keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// None: whatever is refused comes later.
+    Free,
+    /// That of each file: its packs have one key and go one after the other, so that a request holds one of each at most.
+    File,
 }
 
 /// How the records of one flow are gathered.
@@ -84,16 +101,25 @@ pub struct Settings {
     pub key: PartitionKey,
     /// What the last bytes of a record that had to be cut are overwritten with.
     pub terminator: Terminator,
+    /// How records become entries.
+    pub packing: Packing,
+    /// How many bytes a packed entry is to have, as it is sent.
+    pub packed_bytes: usize,
+    /// How many bytes of an entry the stream takes, its key included.
+    pub record_bytes: usize,
+    /// Which order the stream keeps.
+    pub order: Order,
 }
 
 impl Settings {
-    /// How many bytes of a record the stream takes beside its key.
+    /// How many bytes a packed entry has unless configured: as many as those of the Kinesis Producer Library.
+    pub const DEFAULT_PACKED_BYTES: usize = 51_200;
+
+    /// How many bytes of a record the stream takes.
     #[must_use]
     pub fn room(&self) -> usize {
-        match self.key {
-            PartitionKey::Random => RECORD_BYTES - RANDOM_KEY_BYTES,
-            PartitionKey::Deterministic => RECORD_BYTES - MD5_KEY_BYTES,
-        }
+        let newline = usize::from(self.ends_in_newlines());
+        self.record_bytes.saturating_sub(self.key_bytes() + newline)
     }
 
     /// Cuts the record at the end of `buffer` to what the stream takes; says whether it had to.
@@ -102,10 +128,30 @@ impl Settings {
         if is_cut {
             let terminator = self.terminator.as_bytes();
             let start = buffer.len() - record.len();
-            buffer.truncate(start + self.room() - terminator.len());
+            buffer.truncate(start + self.room().saturating_sub(terminator.len()));
             buffer.extend_from_slice(terminator);
         }
         is_cut
+    }
+
+    /// Bytes of an entry's partition key.
+    pub(super) fn key_bytes(&self) -> usize {
+        match (self.order, self.key) {
+            (_, PartitionKey::None) => 0,
+            (Order::Free, PartitionKey::Random) => RANDOM_KEY_BYTES,
+            (Order::Free, PartitionKey::Deterministic) | (Order::File, _) => MD5_KEY_BYTES,
+        }
+    }
+
+    /// What gathers the records of an entry.
+    pub(super) fn packer(&self) -> Packer {
+        let (key, room) = (self.key_bytes(), self.record_bytes.saturating_sub(self.key_bytes()));
+        Packer::new(self.packing, self.packed_bytes, room, key)
+    }
+
+    /// Whether each record is followed by another behind a newline.
+    pub(super) fn ends_in_newlines(&self) -> bool {
+        matches!(self.packing, Packing::Lines(_))
     }
 }
 
@@ -115,18 +161,15 @@ pub struct Terminator(Vec<u8>);
 
 /// The terminator leaves no room for the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the terminator must be shorter than a record ({} bytes)", RECORD_BYTES)]
+#[error("the terminator must be shorter than a record ({FIREHOSE_RECORD_BYTES} bytes)")]
 pub struct TerminatorError;
 
-/// Bytes in one record, its partition key included: the limit of a stream that was not raised.
+/// Bytes in one entry, its partition key included: the limit of a stream that was not raised.
 /// Source: <https://docs.aws.amazon.com/streams/latest/dev/large-records.html>.
 pub const RECORD_BYTES: usize = 1024 * 1024;
 
-/// Bytes of a random key as it is written: twelve digits and a point.
-pub(super) const RANDOM_KEY_BYTES: usize = 13;
-
-/// Bytes of an MD5 in hexadecimal, the longest key.
-pub(super) const MD5_KEY_BYTES: usize = 32;
+/// Bytes in one record of Firehose. Source: <https://docs.aws.amazon.com/firehose/latest/APIReference/API_Record.html>.
+pub const FIREHOSE_RECORD_BYTES: usize = 1000 * 1024;
 
 impl Terminator {
     /// The terminator `text`.
@@ -134,7 +177,7 @@ impl Terminator {
     /// # Errors
     /// If it is as long as a record or longer.
     pub fn new(text: &str) -> Result<Terminator, TerminatorError> {
-        if text.len() >= RECORD_BYTES - MD5_KEY_BYTES {
+        if text.len() >= FIREHOSE_RECORD_BYTES {
             Err(TerminatorError)
         } else {
             Ok(Terminator(text.as_bytes().to_vec()))

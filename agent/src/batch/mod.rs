@@ -1,68 +1,42 @@
 //! Step 4: records to batches within [`Limits`]. Pure: time is an argument.
 //!
 //! Does not know files beyond their spans, nor what a record says. `parse` writes a record at the end of the open
-//! batch's buffer; here it is kept, cut to what a stream takes, or carried over into the next batch. What lies
-//! between two records of a file (lines that were dropped) belongs to the batch's span, so that the safe offset can
-//! move over it.
+//! batch's buffer; here it is kept, cut to what a stream takes, or carried over into the next batch. A batch is made of
+//! entries, which are what a stream takes or refuses: each is one record, or a pack of them. What lies between two records
+//! of a file (lines that were dropped) belongs to the batch's span, so that the safe offset can move over it.
 
+mod compress;
+mod key;
+mod kpl;
 mod limits;
+mod pack;
+mod side_by_side;
 
-use md5::{Digest, Md5};
 use tokio::time::Instant;
 
-pub use limits::{Limits, LimitsError, PartitionKey, RECORD_BYTES, Settings, Terminator, TerminatorError};
-use limits::{MD5_KEY_BYTES, RANDOM_KEY_BYTES};
+pub use compress::Compression;
+pub use limits::{
+    FIREHOSE_RECORD_BYTES, Limits, LimitsError, Order, PartitionKey, RECORD_BYTES, Settings, Terminator,
+    TerminatorError,
+};
+pub use pack::Packing;
+
+use key::Key;
+use pack::{Pack, Packer};
+use side_by_side::SideBySide;
 
 use crate::loss::Dropped;
 use crate::parse::Record;
-use crate::position::{FileId, Offset, Position, Share, Span};
+use crate::position::{FileId, Mark, Offset, Position, Share, Span};
 
-/// A record's partition key, as short as it can be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
-    /// Below 10^12; written as a decimal number below 10^6 with six places.
-    Random(u64),
-    Md5([u8; 16]),
-}
-
-/// What a random key is drawn from.
-const RANDOM_KEYS: u64 = 1_000_000_000_000;
-
-impl Key {
-    /// Bytes of the key as it is written.
-    fn len(self) -> usize {
-        match self {
-            Key::Random(_) => RANDOM_KEY_BYTES,
-            Key::Md5(_) => MD5_KEY_BYTES,
-        }
-    }
-
-    /// Appends the key as it is written.
-    fn write(self, out: &mut Vec<u8>) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        match self {
-            Key::Random(number) => {
-                let mut digits = *b"000000.000000";
-                let mut rest = number;
-                for place in digits.iter_mut().rev().filter(|place| **place != b'.') {
-                    *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-                    rest /= 10;
-                }
-                out.extend_from_slice(&digits);
-            }
-            Key::Md5(hash) => {
-                let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-                out.extend(nibbles.filter_map(|nibble| HEX.get(usize::from(nibble))));
-            }
-        }
-    }
-}
-
-/// Where a record ends in its batch's buffer (it begins where the one before ends), its key, and where its line begins.
+/// Where an entry ends in its batch's buffer (it begins where the one before ends), its key, how many records it holds, and of
+/// which file the first of them is, and where its line begins.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     end: usize,
     key: Key,
+    records: usize,
+    file: Option<FileId>,
     line: Offset,
 }
 
@@ -76,13 +50,19 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// How many records it holds.
+    /// How many entries it holds.
     #[must_use]
-    pub fn records(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.entries.len()
     }
 
-    /// The payload of the record at `index`; nothing if there is none.
+    /// How many records the entry at `index` holds; none if there is no such entry.
+    #[must_use]
+    pub fn records(&self, index: usize) -> usize {
+        self.entries.get(index).map_or(0, |entry| entry.records)
+    }
+
+    /// The payload of the entry at `index`; nothing if there is none.
     #[must_use]
     pub fn data(&self, index: usize) -> &[u8] {
         let end = self.entries.get(index).map_or(0, |entry| entry.end);
@@ -91,22 +71,24 @@ impl Batch {
         self.buffer.get(start..end).unwrap_or_default()
     }
 
-    /// Appends the partition key of the record at `index`.
+    /// Bytes of the partition key of the entry at `index`.
+    #[must_use]
+    pub fn key_len(&self, index: usize) -> usize {
+        self.entries.get(index).map_or(0, |entry| entry.key.len())
+    }
+
+    /// Appends the partition key of the entry at `index`.
     pub fn write_key(&self, index: usize, out: &mut Vec<u8>) {
         if let Some(entry) = self.entries.get(index) {
             entry.key.write(out);
         }
     }
 
-    /// Where the line of the record at `index` begins, and in which file; nothing if it is of no file.
+    /// Of which file the first record of the entry at `index` is, and where its line begins; nothing if it is of no file.
     #[must_use]
     pub fn origin(&self, index: usize) -> Option<(FileId, Offset)> {
-        let line = self.entries.get(index)?.line;
-        let mut ends = self.shares.iter().scan(0, |end, share| {
-            *end += share.records;
-            Some((*end, share.span.file()))
-        });
-        ends.find(|(end, _)| index < *end).map(|(_, file)| (file, line))
+        let entry = self.entries.get(index)?;
+        Some((entry.file?, entry.line))
     }
 
     /// The bytes of each file it stands for, in the order they were read.
@@ -144,15 +126,26 @@ pub enum Added {
     Full,
 }
 
+/// What an aggregate has beside its records, and a key once more, at most.
+const FRAME_BYTES: usize = 96;
+
 /// Gathers the records of one flow.
+///
+/// Its buffer holds the data of closed entries, then the records of open packs, and then perhaps one that waits.
 #[derive(Debug)]
 pub struct Batcher {
     settings: Settings,
     random: fastrand::Rng,
     buffer: Vec<u8>,
     entries: Vec<Entry>,
+    packer: Packer,
+    pack: Pack,
+    /// Open packs, where each file has its own.
+    files: SideBySide,
+    /// Whose records come, and what tells its generation from all others.
+    file: Option<(FileId, Mark)>,
     shares: Vec<Share>,
-    /// Bytes of the open batch, keys included.
+    /// Bytes of the entries, keys included; those of open packs of files at most.
     bytes: usize,
     /// Records since the last share was noted.
     unshared: usize,
@@ -165,10 +158,14 @@ impl Batcher {
     #[must_use]
     pub fn new(settings: Settings, random: fastrand::Rng) -> Batcher {
         Batcher {
+            packer: settings.packer(),
             settings,
             random,
             buffer: Vec::new(),
             entries: Vec::new(),
+            pack: Pack::default(),
+            files: SideBySide::default(),
+            file: None,
             shares: Vec::new(),
             bytes: 0,
             unshared: 0,
@@ -190,31 +187,129 @@ impl Batcher {
     /// Whether the open batch stands for nothing yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.shares.is_empty()
+        self.is_without_records() && self.shares.is_empty()
+    }
+
+    /// The records that come now are of `file`, whose generation has this mark.
+    pub fn turn_to(&mut self, file: FileId, mark: Mark) {
+        self.file = Some((file, mark));
     }
 
     /// Takes the record that was written at the end of the buffer, whose line begins at `line`.
     pub fn add(&mut self, record: &Record, line: Offset, now: Instant) -> Added {
-        let start = self.buffer.len() - record.len();
-        let key = match self.settings.key {
-            PartitionKey::Random => Key::Random(self.random.u64(0..RANDOM_KEYS)),
-            PartitionKey::Deterministic => {
-                Key::Md5(Md5::digest(self.buffer.get(start..).unwrap_or_default()).into())
-            }
+        let newline = self.settings.ends_in_newlines();
+        let most = record.len().min(self.settings.room()) + usize::from(newline);
+        let has_room = match (self.settings.order, self.file) {
+            (Order::File, Some((file, _))) => self.has_room_beside(file, most),
+            (Order::Free | Order::File, _) => self.has_room(most),
         };
-        let len = record.len().min(self.settings.room());
-        let limits = self.settings.limits;
-        // A record larger than a request may be is sent alone, as by the Java agent.
-        let fits = self.entries.len() < limits.records() && self.bytes + len + key.len() <= limits.bytes();
-        if !fits && !self.entries.is_empty() {
+        // An entry larger than a request may be is sent alone, as by the Java agent.
+        if !has_room && !self.is_without_records() {
             return Added::Full;
         }
+        let start = self.buffer.len() - record.len();
         let is_cut = self.settings.cut(record, &mut self.buffer);
-        self.entries.push(Entry { end: start + len, key, line });
-        self.bytes += len + key.len();
+        if newline && self.buffer.last() != Some(&b'\n') {
+            self.buffer.push(b'\n');
+        }
+        let place = start..self.buffer.len();
+        match (self.settings.order, self.file) {
+            (Order::File, Some((file, mark))) => {
+                self.bytes += self.bytes_beside(file, place.len());
+                self.files.push(file, mark, place, line);
+            }
+            (Order::Free | Order::File, _) => {
+                self.pack.push(place.len(), self.file.map(|(file, _)| file), line);
+                if self.settings.packing == Packing::None {
+                    self.close_pack();
+                }
+            }
+        }
         self.unshared += 1;
         self.opened.get_or_insert(now);
         if is_cut { Added::Cut } else { Added::Whole }
+    }
+
+    /// Whether a record of `len` bytes goes into the open pack, or into another.
+    fn has_room(&mut self, len: usize) -> bool {
+        if !self.packer.takes(&self.pack, len) {
+            self.close_pack();
+        }
+        let limits = self.settings.limits;
+        let bytes = self.bytes + self.packer.bytes_with(&self.pack, len) + self.settings.key_bytes();
+        self.entries.len() < limits.records() && bytes <= limits.bytes()
+    }
+
+    /// Whether a record of `len` bytes goes into the pack of this file. There is no other for it in the same request.
+    fn has_room_beside(&self, file: FileId, len: usize) -> bool {
+        let limits = self.settings.limits;
+        let has_slot = self.files.has(file) || self.files.len() < limits.records();
+        let bytes = self.bytes + self.bytes_beside(file, len);
+        has_slot && bytes <= limits.bytes() && self.packer.takes(self.files.pack(file), len)
+    }
+
+    /// The most that a record of `len` bytes adds to the request in the pack of this file: a record of an aggregate needs less
+    /// than a key beside it.
+    fn bytes_beside(&self, file: FileId, len: usize) -> usize {
+        let frame = if self.files.has(file) { 0 } else { FRAME_BYTES };
+        frame + len + self.settings.key_bytes()
+    }
+
+    fn is_without_records(&self) -> bool {
+        self.entries.is_empty() && self.pack.records() == 0 && self.files.len() == 0
+    }
+
+    /// Where the data of the entries end.
+    fn end(&self) -> usize {
+        self.entries.last().map_or(0, |last| last.end)
+    }
+
+    /// Makes an entry of the open pack, if there is anything in it. A record that waits stays at the end of the buffer.
+    fn close_pack(&mut self) {
+        let pack = std::mem::take(&mut self.pack);
+        if pack.records() == 0 {
+            return;
+        }
+        let place = self.end()..self.end() + pack.bytes();
+        let bytes = self.buffer.get(place.clone()).unwrap_or_default();
+        let key = match self.settings.key {
+            PartitionKey::Random => Key::random(&mut self.random),
+            PartitionKey::Deterministic => Key::of(bytes),
+            PartitionKey::None => Key::None,
+        };
+        let start = place.start;
+        let end = match self.packer.close(&pack, bytes, |out| key.write(out)) {
+            None => place.end,
+            Some(packed) => {
+                self.buffer.splice(place, packed.iter().copied());
+                start + packed.len()
+            }
+        };
+        self.entries.push(pack.entry(end, key));
+        self.bytes += end - start + key.len();
+    }
+
+    /// Makes an entry of the pack of each file. A record that waits stays at the end of the buffer.
+    fn close_files(&mut self) {
+        if self.files.len() == 0 {
+            return;
+        }
+        let files = std::mem::take(&mut self.files);
+        let waiting = self.buffer.split_off(files.end());
+        let mut buffer = Vec::with_capacity(self.buffer.len());
+        let mut records = Vec::new();
+        for (_, of_file) in files {
+            records.clear();
+            of_file.places.into_iter().for_each(|place| {
+                records.extend_from_slice(self.buffer.get(place).unwrap_or_default());
+            });
+            let (pack, key) = (of_file.pack, Key::of(of_file.mark.to_string().as_bytes()));
+            let packed = self.packer.close(&pack, &records, |out| key.write(out));
+            buffer.extend_from_slice(packed.unwrap_or(&records));
+            self.entries.push(pack.entry(buffer.len(), key));
+        }
+        self.buffer = buffer;
+        self.buffer.extend(waiting);
     }
 
     /// Forgets the record that waits at the end of the buffer: its line will come again.
@@ -244,15 +339,17 @@ impl Batcher {
         self.opened.map(|opened| opened + self.settings.linger)
     }
 
-    /// Whether the open batch holds as many records as it may.
+    /// Whether the open batch holds as many entries as it may.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.entries.len() == self.settings.limits.records()
+        self.entries.len() + self.files.len() == self.settings.limits.records()
     }
 
     /// Closes the open batch. A record that did not fit becomes the first bytes of the next.
     pub fn close(&mut self, now: Instant) -> Closed {
-        let end = self.entries.last().map_or(0, |last| last.end);
+        self.close_pack();
+        self.close_files();
+        let end = self.end();
         let mut next = Vec::with_capacity(self.buffer.capacity().min(2 * end.max(4096)));
         next.extend_from_slice(self.buffer.get(end..).unwrap_or_default());
         let mut buffer = std::mem::replace(&mut self.buffer, next);
@@ -272,149 +369,4 @@ impl Batcher {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::parse::{Parser, Surroundings};
-    use crate::position::Tail;
-    use crate::split::Line;
-
-    fn settings(records: usize, bytes: usize, key: PartitionKey) -> Settings {
-        let limits = Limits::new(records, bytes).unwrap();
-        Settings { limits, linger: Duration::from_secs(1), key, terminator: Terminator::default() }
-    }
-
-    fn position(offset: usize) -> Position {
-        Position { offset: Offset::from_raw(offset as u64), tail: Tail::default() }
-    }
-
-    /// Runs `lines` of one file through a batcher as the pipeline does.
-    fn batches(lines: &[Vec<u8>], settings: Settings) -> Vec<Batch> {
-        let now = Instant::now();
-        let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7));
-        let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
-        let (mut out, mut end, mut covered) = (Vec::new(), 0, 0);
-        for line in lines {
-            let record = parser.parse(&Line::alone(line), &around, batcher.buffer()).unwrap();
-            let at = Offset::from_raw(end as u64);
-            if batcher.add(&record, at, now) == Added::Full {
-                batcher.cover(FileId::FIRST, Offset::from_raw(covered as u64), position(end), now);
-                covered = end;
-                out.push(batcher.close(now));
-                assert_ne!(batcher.add(&record, at, now), Added::Full);
-            }
-            end += line.len();
-        }
-        batcher.cover(FileId::FIRST, Offset::from_raw(covered as u64), position(end), now);
-        out.push(batcher.close(now));
-        let batch = |closed| if let Closed::Batch(batch) = closed { Some(batch) } else { None };
-        out.into_iter().filter_map(batch).collect()
-    }
-
-    fn key(batch: &Batch, index: usize) -> String {
-        let mut text = Vec::new();
-        batch.write_key(index, &mut text);
-        String::from_utf8(text).unwrap()
-    }
-
-    proptest! {
-        /// No batch is empty or beyond its limits; nothing is lost, doubled or out of order; spans touch.
-        #[test]
-        fn batches_hold_their_limits_and_everything(
-            lines in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..60),
-            records in 1usize..8,
-            bytes in 60usize..200,
-        ) {
-            let batches = batches(&lines, settings(records, bytes, PartitionKey::Random));
-            let mut at = Offset::START;
-            let mut out = Vec::new();
-            for batch in &batches {
-                prop_assert!((1..=records).contains(&batch.records()));
-                let mut size = 0;
-                for index in 0..batch.records() {
-                    size += batch.data(index).len() + key(batch, index).len();
-                    let before = out.iter().map(Vec::len).sum();
-                    prop_assert_eq!(batch.origin(index), Some((FileId::FIRST, Offset::START.advance(before))));
-                    out.push(batch.data(index).to_vec());
-                }
-                prop_assert_eq!(batch.origin(batch.records()), None);
-                prop_assert!(size <= bytes || batch.records() == 1);
-                prop_assert_eq!(batch.shares().len(), 1);
-                let share = batch.shares()[0];
-                prop_assert_eq!((share.span.start(), share.records), (at, batch.records()));
-                at = share.span.end().offset;
-            }
-            prop_assert_eq!(at, Offset::START.advance(lines.iter().map(Vec::len).sum()));
-            prop_assert_eq!(out, lines);
-        }
-    }
-
-    #[test]
-    fn an_over_long_record_is_cut_to_the_limit_with_its_terminator() {
-        for (option, key_len) in [(PartitionKey::Random, 13), (PartitionKey::Deterministic, 32)] {
-            let mut settings = settings(500, Limits::DEFAULT_BYTES, option);
-            settings.terminator = Terminator::new("#CUT\n").unwrap();
-            let batches = batches(&[vec![b'x'; RECORD_BYTES + 10]], settings);
-            let data = batches[0].data(0);
-            assert_eq!(data.len(), RECORD_BYTES - key_len);
-            assert!(data.ends_with(b"x#CUT\n"));
-        }
-    }
-
-    #[test]
-    fn a_record_larger_than_a_request_is_sent_alone() {
-        let lines = [b"a\n".to_vec(), vec![b'x'; 300], b"b\n".to_vec()];
-        let batches = batches(&lines, settings(500, 100, PartitionKey::Random));
-        assert_eq!(batches.iter().map(Batch::records).collect::<Vec<_>>(), [1, 1, 1]);
-    }
-
-    #[test]
-    fn a_random_key_is_a_decimal_number_and_new_for_each_record() {
-        let batches = batches(&[b"a\n".to_vec(), b"a\n".to_vec()], settings(500, 1000, PartitionKey::Random));
-        let (first, second) = (key(&batches[0], 0), key(&batches[0], 1));
-        assert!(first.parse::<f64>().unwrap() < 1e6 && first.len() == 13, "{first}");
-        assert_ne!(first, second);
-    }
-
-    #[test]
-    fn a_deterministic_key_is_the_md5_of_the_record() {
-        let batches = batches(&[b"one\n".to_vec()], settings(500, 1000, PartitionKey::Deterministic));
-        // Of `printf 'one\n' | md5sum`.
-        assert_eq!(key(&batches[0], 0), "5bbf5a52328e7439ae6e719dfe712200");
-    }
-
-    #[test]
-    fn each_record_is_of_the_file_whose_share_it_is_in() {
-        let now = Instant::now();
-        let mut batcher =
-            Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7));
-        let files = [FileId::FIRST, FileId::FIRST.next()];
-        for (file, lines) in files.into_iter().zip([1, 2]) {
-            for line in 0..lines {
-                let record = Record::raw(b"ab", batcher.buffer());
-                batcher.add(&record, Offset::from_raw(2 * line), now);
-            }
-            batcher.cover(file, Offset::START, position(8), now);
-        }
-        let Closed::Batch(batch) = batcher.close(now) else { unreachable!("there are records") };
-        let origins = (0..4).map(|index| batch.origin(index));
-        let [first, second] = files;
-        let at = |file, offset| Some((file, Offset::from_raw(offset)));
-        assert!(origins.eq([at(first, 0), at(second, 0), at(second, 2), None]));
-    }
-
-    #[test]
-    fn lines_that_were_dropped_are_covered_without_a_batch() {
-        let now = Instant::now();
-        let mut batcher =
-            Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7));
-        assert!(matches!(batcher.close(now), Closed::Nothing));
-        batcher.cover(FileId::FIRST, Offset::START, position(10), now);
-        assert_eq!(batcher.deadline(), Some(now + Duration::from_secs(1)));
-        assert!(matches!(&batcher.close(now), Closed::Dropped(dropped) if dropped[0].span().bytes() == 10));
-        assert_eq!(batcher.deadline(), None);
-    }
-}
+mod tests;

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use crate::batch::{self, Compression, Order, Packing};
 use crate::cli::arguments::Check;
 use crate::cli::explain::Explanation;
 use crate::config::{self, Agent, Config, Flow, Sources};
 use crate::exit::Exit;
 use crate::layout::{Layout, Records};
 use crate::parse::{JsonTypes, Step};
+use crate::send::Destination;
 use crate::source::InitialPosition;
 use crate::spool;
 
@@ -83,8 +85,30 @@ fn describe(flow: &Flow, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     describe_layout(&flow.source.layout, f)?;
     describe_steps(flow, f)?;
+    describe_packing(&flow.batch, f)?;
     let size = format!("{} and {} bytes", count(limits.records(), "record"), limits.bytes());
-    writeln!(f, "  to     {}, up to {size} in a request, after {:?} at most", flow.stream, flow.batch.linger)
+    let kind = match flow.destination {
+        Destination::Kinesis(_) => "",
+        Destination::Firehose(_) => "delivery stream ",
+    };
+    let name = flow.destination.name();
+    writeln!(f, "  to     {kind}{name}, up to {size} in a request, after {:?} at most", flow.batch.linger)
+}
+
+/// Tells what records become, where each is not sent alone.
+fn describe_packing(batch: &batch::Settings, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let form = match batch.packing {
+        Packing::None => return Ok(()),
+        Packing::Lines(Compression::None) => "as lines",
+        Packing::Lines(Compression::Gzip) => "as lines in gzip",
+        Packing::Lines(Compression::Zstd) => "as lines in zstd",
+        Packing::Kpl => "in aggregates of the Kinesis Producer Library",
+    };
+    let order = match batch.order {
+        Order::Free => "",
+        Order::File => ", and keeps the order of each file",
+    };
+    writeln!(f, "  packs  many into one, {form}, up to about {} bytes{order}", batch.packed_bytes)
 }
 
 /// Tells who feeds a flow that has no files of others, and what becomes of lines that find no room.
@@ -180,7 +204,7 @@ warned/misspelt.json:10:38: warning: `logformat` is not a known key and has no e
 
     #[test]
     fn a_good_configuration_is_told_as_what_it_will_do() {
-        let out = "good/every-honoured-key.json: 2 flows, no problems
+        let out = "good/every-honoured-key.json: 3 flows, no problems
 state in /var/lib/elsewhere
 metrics to CloudWatch in eu-west-3, as Fleet/Logs
 
@@ -190,12 +214,20 @@ access
   skips  what follows `#EOF.*`, and that
   joins  lines from each `\\[\\d` on, the last for 1.5s
   sends  COMMONAPACHELOG as JSON, values as native types, with host, file and offset
+  packs  many into one, as lines in zstd, up to about 25600 bytes
   to     access, up to 100 records and 1048576 bytes in a request, after 250ms at most
+
+delivered
+  reads  /srv/app.log, from their end at the first start
+  sends  lines as they are
+  packs  many into one, as lines, up to about 5120 bytes
+  to     delivery stream app, up to 500 records and 4194304 bytes in a request, after 1s at most
 
 piped
   reads  what `kinetail pipe --flow piped` takes in
   keeps  up to 33554432 bytes of it in /var/lib/elsewhere/spool/piped; drops the oldest after 2.5s beyond that
   sends  lines as they are
+  packs  many into one, in aggregates of the Kinesis Producer Library, up to about 51200 bytes, and keeps the order of each file
   to     piped, up to 500 records and 5242880 bytes in a request, after 1s at most
 ";
         check("good/every-honoured-key.json", false, out, "", Exit::Done);

@@ -212,23 +212,9 @@ fn meaning(key: &Key) -> String {
     let rest = match key.effect {
         Effect::Honoured => return key.help.to_owned(),
         Effect::Without(reason) => format!("**No effect**: {reason}."),
-        Effect::NotYet(unless) => {
-            format!("**No effect in this version**{}.", only(unless))
-        }
-        Effect::Refused(unless) => format!("**Refused by this version**{}.", only(unless)),
         Effect::Impossible(reason) => format!("**Refused**: {reason}."),
     };
     format!("{} {rest}", key.help)
-}
-
-/// The value that asks for nothing, if it is one that somebody would write.
-fn only(unless: Default) -> String {
-    match unless {
-        Default::Nothing | Default::Text("") => String::new(),
-        Default::Flag(_) | Default::Number(_) | Default::Text(_) => {
-            format!(", which knows only {}", default(unless))
-        }
-    }
 }
 
 /// A number with a comma between thousands.

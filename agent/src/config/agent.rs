@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::section::Section;
 use crate::report::cloudwatch::{self, Dimensions};
 use crate::report::java::Detail;
-use crate::send::{Access, Keys, Patience, Role, UserAgent};
+use crate::send::{Access, Keys, Patience, Proxy, Role, UserAgent};
 
 /// Where state is kept if neither the configuration nor the service manager says so.
 pub(super) const STATE_DIRECTORY: &str = "/var/lib/kinetail";
@@ -88,10 +88,19 @@ fn access(section: &mut Section<'_>) -> Access {
     Access {
         endpoint: endpoint(section, "kinesis.endpoint"),
         region: section.text("kinesis.region"),
+        firehose_endpoint: endpoint(section, "firehose.endpoint"),
+        firehose_region: section.text("firehose.region"),
+        region_of_streams: None,
         sts_endpoint: endpoint(section, "sts.endpoint"),
         sts_region: section.text("sts.region"),
         keys: keys(section),
-        role: role(section),
+        role: role(section, "assumeRoleARN", "assumeRoleExternalId"),
+        kinesis_role: role(section, "kinesis.assumeRoleARN", "kinesis.assumeRoleExternalId"),
+        cloudwatch_role: role(section, "cloudwatch.assumeRoleARN", "cloudwatch.assumeRoleExternalId"),
+        use_fips: switch(section, "useFipsEndpoint"),
+        use_dual_stack: switch(section, "useDualstackEndpoint"),
+        proxy: proxy(section),
+        no_proxy: section.text("noProxy"),
         ca_bundle: section.text("caBundle").map(PathBuf::from),
         patience: patience(section),
         user_agent: user_agent(section),
@@ -155,10 +164,22 @@ fn keys(section: &mut Section<'_>) -> Option<Keys> {
     }
 }
 
-fn role(section: &mut Section<'_>) -> Option<Role> {
-    let (arn, external_id) = (section.text("assumeRoleARN"), section.text("assumeRoleExternalId"));
+/// The role that the key `name` asks for. What is said of it is told even if there is none.
+fn role(section: &mut Section<'_>, name: &str, external_name: &str) -> Option<Role> {
+    let (arn, external_id) = (section.text(name), section.text(external_name));
     if arn.is_none() && external_id.is_some() {
-        section.warn("assumeRoleExternalId", "`assumeRoleExternalId` has no effect without `assumeRoleARN`");
+        section.warn(external_name, format!("`{external_name}` has no effect without `{name}`"));
     }
     Some(Role { arn: arn?, external_id })
+}
+
+/// What the key `name` says, if it is given: the environment may say otherwise.
+fn switch(section: &mut Section<'_>, name: &str) -> Option<bool> {
+    let flag = section.flag(name);
+    section.is_given(name).then_some(flag)
+}
+
+fn proxy(section: &mut Section<'_>) -> Option<Proxy> {
+    let proxy = Proxy::parse(&section.text("proxy")?);
+    proxy.map_err(|error| section.error("proxy", format!("`proxy`: {error}"))).ok()
 }

@@ -3,7 +3,7 @@
 //! The Java agent took much for a number or for true that is neither in JSON, and configurations that rely on it go
 //! on working.
 
-use crate::config::key::{Default, Kind};
+use crate::config::key::Kind;
 use crate::config::raw::{Entry, Value};
 
 /// A value of the right kind, within its range.
@@ -15,18 +15,6 @@ pub(super) enum Given {
     Text(String),
     /// A list or object, which only the step that it is for can judge.
     Structure,
-}
-
-impl Given {
-    /// Whether it is the value of the table.
-    pub(super) fn is(&self, default: Default) -> bool {
-        match (self, default) {
-            (Given::Flag(given), Default::Flag(default)) => *given == default,
-            (Given::Number(given), Default::Number(default)) => *given == default,
-            (Given::Text(given), Default::Text(default)) => given == default,
-            (Given::Flag(_) | Given::Number(_) | Given::Text(_) | Given::Structure, _) => false,
-        }
-    }
 }
 
 /// Takes `value` for a value of `kind`, if it is not null or, where that is as good as nothing, empty.

@@ -11,6 +11,7 @@ use crate::config::coerce::{Given, coerce};
 use crate::config::key::{Default, Effect, Holder, Key, Kind};
 use crate::config::keys::KEYS;
 use crate::config::raw::{Object, Value};
+use crate::send::Proxy;
 
 /// The keys of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,13 @@ pub(super) fn agent(file: &Path, object: &Object, sources: &Sources) -> Explaine
             None => (Path::new(STATE_DIRECTORY), Whence::Default),
         };
         (setting.value, setting.whence) = (Some(quoted(&directory.display().to_string())), whence);
+    }
+    // It may hold a password, and is told without.
+    if let Some(Value::Text(text)) = object.get("proxy").map(|entry| &entry.node.value)
+        && let Ok(proxy) = Proxy::parse(text)
+    {
+        let shown = settings.iter_mut().filter(|setting| setting.key == "proxy");
+        shown.for_each(|setting| setting.value = Some(quoted(&proxy.to_string())));
     }
     Explained { title: "agent".to_owned(), settings }
 }
@@ -117,8 +125,6 @@ fn setting(file: &Path, key: &'static Key, object: &Object) -> Option<Setting> {
     let remark = match key.effect {
         Effect::Honoured => None,
         Effect::Without(reason) => Some(format!("no effect: {reason}")),
-        Effect::NotYet(_) => Some("no effect in this version".to_owned()),
-        Effect::Refused(_) => Some("this version knows no other value".to_owned()),
         Effect::Impossible(reason) => Some(reason.to_owned()),
     };
     let (value, whence) = match given {
@@ -264,6 +270,19 @@ mod tests {
         assert!(!format!("{explained:?}").contains("wJalr"), "{explained:?}");
         let secret = explained.settings.iter().find(|setting| setting.key == "awsSecretAccessKey");
         assert_eq!(secret.and_then(|setting| setting.value.as_deref()), Some("(hidden)"));
+    }
+
+    #[test]
+    fn a_proxy_is_told_without_its_password() {
+        let sources = Sources { main: "a.json".into(), drop_ins: None, state_directory: None };
+        for (proxy, expected) in
+            [("http://user:hidden@proxy:1/", "\"http://proxy:1\""), ("user:hidden", "(hidden)")]
+        {
+            let text = format!("{{\"proxy\": \"{proxy}\"}}");
+            let explained = agent(Path::new("a.json"), &object(&text), &sources);
+            let found = explained.settings.iter().find(|setting| setting.key == "proxy");
+            assert_eq!(found.and_then(|setting| setting.value.as_deref()), Some(expected));
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use crate::batch::{self, Limits, PartitionKey, Terminator};
+use crate::batch;
 use crate::config::agent::detail;
+use crate::config::gather::gather;
 use crate::config::key::Holder;
 use crate::config::problem::Problem;
 use crate::config::raw::{Node, Object, Value};
@@ -15,7 +16,7 @@ use crate::parse::Parser;
 use crate::position::FlowId;
 use crate::quarantine::OnMismatch;
 use crate::report::java::{Detail, Processing};
-use crate::send::Waits;
+use crate::send::{Destination, StreamArn, Waits};
 use crate::source::{self, InitialPosition, Pattern, Share};
 use crate::spool;
 
@@ -36,7 +37,7 @@ pub struct Flow {
     /// As it is written, but for what says nothing: spaces, comments, the order of keys. What has the same text is the same.
     pub text: String,
     /// The stream.
-    pub stream: String,
+    pub destination: Destination,
     /// Which files.
     pub source: source::Settings,
     /// Who writes these files, if that is `kinetail pipe`.
@@ -66,6 +67,10 @@ pub(super) struct Allowance<'a> {
     pub(super) request_bytes: usize,
     /// How many files may be open.
     pub(super) open_files: usize,
+    /// Whether Firehose is called in a region that was named.
+    pub(super) names_firehose: bool,
+    /// The region that the agent's keys name for Kinesis.
+    pub(super) region: Option<&'a str>,
 }
 
 /// Reads the flow that `object` in `file` describes, which may have `allowance` at most. Nothing comes of it if a part is
@@ -92,19 +97,21 @@ fn assemble(
     // What is wrong with each part is to be told, so none may keep another from being read.
     let name = section.text("name");
     let input = input(section, name.as_deref(), allowance.state_directory);
-    let (source, stream) = (source(section, &input, allowance.open_files), stream(section));
+    let (source, destination) =
+        (source(section, &input, allowance.open_files), destination(section, allowance));
     let (processing, on_mismatch, detail) = (processing(section), on_mismatch(section), detail(section));
     let adds_position = adds_position(section, parser.as_ref());
-    let (batch, waits) = (batch(section, allowance.request_bytes), waits(section));
-    let (source, stream) = (source?, stream?);
-    let id = FlowId::new(&format!("kinesis:{stream}"), source.pattern.as_text());
+    let batch = gather(section, destination.as_ref(), allowance.request_bytes);
+    let waits = waits(section);
+    let (source, destination) = (source?, destination?);
+    let id = FlowId::new(&destination.to_string(), source.pattern.as_text());
     let name = name.unwrap_or_else(|| id.to_string());
     let (parser, batch, waits) = (parser?, batch?, waits?);
     Some(Flow {
         id,
         name,
         text,
-        stream,
+        destination,
         spool: input.into_settings(&source.layout.records),
         source,
         parser,
@@ -248,50 +255,60 @@ fn expression(
     }
 }
 
-fn stream(section: &mut Section<'_>) -> Option<String> {
-    // A delivery stream has been refused already.
-    if section.has("deliveryStream") && !section.has("kinesisStream") {
-        return None;
+/// Where the records go. The Java agent takes a flow with both for one of Firehose.
+fn destination(section: &mut Section<'_>, allowance: Allowance<'_>) -> Option<Destination> {
+    if section.is_given("deliveryStream") {
+        delivery_stream(section, allowance).map(Destination::Firehose)
+    } else {
+        stream(section, allowance.region).map(Destination::Kinesis)
     }
-    let stream = section.required("kinesisStream")?;
-    // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html
-    let letter = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
-    if stream.len() <= 128 && stream.chars().all(letter) {
-        return Some(stream);
-    }
-    let must = "must be a name of up to 128 letters, digits, `_`, `.` and `-`";
-    section.error("kinesisStream", format!("`kinesisStream` {must}, not `\"{stream}\"`"));
-    None
 }
 
-fn batch(section: &mut Section<'_>, ceiling: usize) -> Option<batch::Settings> {
-    let ours_or_java = |section: &mut Section<'_>, ours, java| {
-        let is_javas = section.is_given(java) && !section.is_given(ours);
-        if is_javas { java } else { ours }
-    };
-    let bytes = ours_or_java(section, "requestBytes", "maxBufferSizeBytes");
-    let linger = ours_or_java(section, "lingerMillis", "maxBufferAgeMillis");
-    let (linger, wanted) = (section.millis(linger), section.size(bytes));
-    if wanted > ceiling && section.is_given("requestBytes") {
-        let third = "a third of the flow's share of `maxMemoryBytes`";
-        section.warn(
-            "requestBytes",
-            format!("`requestBytes` is more than {third}; requests hold {ceiling} bytes"),
-        );
+fn stream(section: &mut Section<'_>, region: Option<&str>) -> Option<String> {
+    let stream = section.required("kinesisStream")?;
+    if StreamArn::is_name(&stream) {
+        return Some(stream);
     }
-    let limits = Limits::new(section.size("maxBufferSizeRecords"), wanted.min(ceiling));
-    let key = match section.text("partitionKeyOption").as_deref() {
-        Some("DETERMINISTIC") => PartitionKey::Deterministic,
-        Some(_) | None => PartitionKey::Random,
-    };
-    let terminator = Terminator::new(&section.text("truncatedRecordTerminator").unwrap_or_default());
-    if let Err(error) = &limits {
-        section.error(bytes, error.to_string());
+    match (StreamArn::parse(&stream), region) {
+        (Some(arn), Some(region)) if arn.region != region => {
+            let text = format!(
+                "`kinesisStream` is a stream in {}, but `kinesis.region` or `kinesis.endpoint` names {region}: leave them out, or name the same region",
+                arn.region
+            );
+            section.error("kinesisStream", text);
+            None
+        }
+        (Some(_), _) => Some(stream),
+        (None, _) => {
+            let must = "must be a name of up to 128 letters, digits, `_`, `.` and `-`, or an ARN \
+                         `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`";
+            section.error("kinesisStream", format!("`kinesisStream` {must}, not `\"{stream}\"`"));
+            None
+        }
     }
-    if let Err(error) = &terminator {
-        section.error("truncatedRecordTerminator", format!("`truncatedRecordTerminator`: {error}"));
+}
+
+fn delivery_stream(section: &mut Section<'_>, allowance: Allowance<'_>) -> Option<String> {
+    let key = "deliveryStream";
+    let name = section.required(key)?;
+    // https://docs.aws.amazon.com/firehose/latest/APIReference/API_CreateDeliveryStream.html
+    let letter = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
+    if name.len() > 64 || !name.chars().all(letter) {
+        let must = "must be a name of up to 64 letters, digits, `_`, `.` and `-`";
+        section.error(key, format!("`{key}` {must}, not `\"{name}\"`"));
+        return None;
     }
-    Some(batch::Settings { limits: limits.ok()?, linger, key, terminator: terminator.ok()? })
+    for other in ["kinesisStream", "partitionKeyOption"] {
+        if section.is_given(other) {
+            section.warn(other, format!("`{other}` has no effect beside `{key}`"));
+        }
+    }
+    if !allowance.names_firehose {
+        let text = "`deliveryStream` is looked for in us-east-1, as by the Java agent, whatever the region of this host; \
+                    set `firehose.region`";
+        section.warn(key, text);
+    }
+    Some(name)
 }
 
 fn adds_position(section: &mut Section<'_>, parser: Option<&Parser>) -> bool {
@@ -356,6 +373,8 @@ mod tests {
             state_directory: Path::new("/state"),
             request_bytes: usize::MAX,
             open_files: usize::MAX,
+            names_firehose: true,
+            region: None,
         };
         let mut section = Section::new(file, Holder::Flow, &document.root);
         let parser = step::parser(file, &mut section, &mut Vec::new());

@@ -125,12 +125,6 @@ pub enum Effect {
     Honoured,
     /// Nothing, and nothing is missing: this is why.
     Without(&'static str),
-    /// Nothing in this version, unless the value is this one, which asks for nothing. What is sent is the same, so
-    /// that a warning will do.
-    NotYet(Default),
-    /// This version refuses it, unless the value is this one, which asks for nothing: to go on without would change
-    /// what is sent, or where to.
-    Refused(Default),
     /// No version can do it: this is why, and what to do instead.
     Impossible(&'static str),
 }
@@ -152,14 +146,6 @@ impl Key {
 
     pub(super) const fn without(self, reason: &'static str) -> Key {
         Key { effect: Effect::Without(reason), ..self }
-    }
-
-    pub(super) const fn not_yet(self, unless: Default) -> Key {
-        Key { effect: Effect::NotYet(unless), ..self }
-    }
-
-    pub(super) const fn refused(self, unless: Default) -> Key {
-        Key { effect: Effect::Refused(unless), ..self }
     }
 
     pub(super) const fn impossible(self, reason: &'static str) -> Key {

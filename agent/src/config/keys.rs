@@ -3,7 +3,7 @@
 //!
 //! Reading, checking, suggestions for misspelt keys and the reference come from here.
 
-use crate::config::key::Default::{Flag, Nothing, Number, Text};
+use crate::config::key::Default::{Flag, Number, Text};
 use crate::config::key::{Holder, Key, Kind, Unit};
 use crate::takeover::DEFAULT_STORE;
 
@@ -41,12 +41,19 @@ pub static KEYS: &[Key] = &[
     agent("awsSecretAccessKey", Kind::Secret, "The secret of `awsAccessKeyId`."),
     agent("assumeRoleARN", Kind::Text, "A role that is taken before any call."),
     agent("assumeRoleExternalId", Kind::Text, "The external id that `assumeRoleARN` asks for."),
+    agent("kinesis.assumeRoleARN", Kind::Text, "A role that is taken before calls to Kinesis, in place of `assumeRoleARN`.").ours(),
+    agent("kinesis.assumeRoleExternalId", Kind::Text, "The external id that `kinesis.assumeRoleARN` asks for.").ours(),
+    agent("cloudwatch.assumeRoleARN", Kind::Text, "A role that is taken before calls to CloudWatch, in place of `assumeRoleARN`.").ours(),
+    agent("cloudwatch.assumeRoleExternalId", Kind::Text, "The external id that `cloudwatch.assumeRoleARN` asks for.").ours(),
     agent("caBundle", Kind::Text, "A file with certificates in PEM that are trusted beside those of the system.").ours(),
-    agent("proxy", Kind::Text, "A proxy for all calls.").ours().refused(Text("")),
+    agent("proxy", Kind::Secret, "The URL of a proxy that all calls go through, as `http://proxy.example.net:3128` or `http://USER:PASSWORD@proxy.example.net:3128`; with `https`, it is spoken to over TLS. If not given, `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` of the environment, of each also the name in lower case. Calls to this host and for credentials of instances, tasks and pods go through none.").ours(),
+    agent("noProxy", Kind::Text, "What is called without the proxy: hosts, domains (`.example.net`), addresses and networks (`10.0.0.0/8`), parted by commas; `*` for everything. `NO_PROXY` of the environment if not given.").ours(),
+    agent("useFipsEndpoint", Kind::Flag, "Whether services are called at their endpoints with cryptography after FIPS 140, where no endpoint is given. If not given, as with every AWS tool: `AWS_USE_FIPS_ENDPOINT`, profile.").ours(),
+    agent("useDualstackEndpoint", Kind::Flag, "Whether services are called at their endpoints that have IPv6 addresses, too, where no endpoint is given. If not given, as with every AWS tool: `AWS_USE_DUALSTACK_ENDPOINT`, profile.").ours(),
     agent("sts.region", Kind::Text, "The region in which a role is asked for. That of the streams if not given.").ours(),
-    agent("firehose.region", Kind::Text, "The region of the delivery streams.").ours().not_yet(Text("")),
+    agent("firehose.region", Kind::Text, "The region of the delivery streams. That in `firehose.endpoint` if not given, else us-east-1 as with the Java agent, whatever the region of the streams.").ours(),
     agent("cloudwatch.region", Kind::Text, "The region that metrics are sent to. That in `cloudwatch.endpoint` if not given, else us-east-1 as with the Java agent, whatever the region of the streams.").ours(),
-    agent("firehose.endpoint", Kind::Text, "Where Firehose is called.").not_yet(Text("")),
+    agent("firehose.endpoint", Kind::Text, "Where Firehose is called: a URL, or a host for which `https` is meant."),
     agent("cloudwatch.endpoint", Kind::Text, "Where metrics are sent to: a URL, or a host for which `https` is meant."),
     agent("userDefinedCredentialsProvider.classname", Kind::Text, "A Java class that finds credentials.").impossible(NO_JAVA_CREDENTIALS),
     agent("userDefinedCredentialsProvider.location", Kind::Text, "The archive in which that Java class is.").impossible(NO_JAVA_CREDENTIALS),
@@ -104,14 +111,14 @@ pub static KEYS: &[Key] = &[
     flow("requestBytes", bytes(SMALLEST_REQUEST_BYTES, 10 << 20), "How many bytes one request may hold, partition keys included. Goes before `maxBufferSizeBytes`.").ours().default(Number(5 << 20)),
     flow("maxBufferSizeBytes", bytes(1, 5 << 20), "The Java agent's `requestBytes`; has an effect only if given."),
     flow("partitionKeyOption", Kind::Word(&["RANDOM", "DETERMINISTIC"]), "Whether a record's partition key is random or made of its content.").default(Text("RANDOM")),
-    flow("order", Kind::Word(&["free", "file"]), "Whether the stream keeps the order of each file.").ours().default(Text("free")).refused(Text("free")),
-    flow("packing", Kind::Word(&["none", "lines", "kpl"]), "How many lines become one record.").ours().default(Text("none")).refused(Text("none")),
-    flow("compression", Kind::Word(&["none", "zstd", "gzip"]), "How packed records are compressed.").ours().default(Text("none")).refused(Text("none")),
-    flow("packedRecordBytes", bytes(1, 10 << 20), "How many bytes one packed record may hold.").ours().default(Number(51_200)).not_yet(Nothing),
-    flow("aggregatedRecordSizeBytes", bytes(0, 1_024_000), "How many bytes of lines become one record of a delivery stream.").default(Number(0)).refused(Number(0)),
+    flow("order", Kind::Word(&["free", "file"]), "Whether the stream keeps the order of each file: then a file has one partition key, and one record on its way at a time. Needs `packing`.").ours().default(Text("free")),
+    flow("packing", Kind::Word(&["none", "lines", "kpl"]), "How many records become one of the stream: each is one, many with a newline behind each, or an aggregate of the Kinesis Producer Library with one partition key.").ours().default(Text("none")),
+    flow("compression", Kind::Word(&["none", "zstd", "gzip"]), "How packed `lines` are compressed. Their first bytes say so: `1f 8b` of gzip, `28 b5 2f fd` of zstd.").ours().default(Text("none")),
+    flow("packedRecordBytes", bytes(1_024, 10 << 20), "How many bytes a packed record is to have as it is sent, compressed if it is; at most what the stream takes.").ours().default(Number(51_200)),
+    flow("aggregatedRecordSizeBytes", bytes(0, 1_024_000), "How many bytes of records go into one of a delivery stream, each ending in a newline; 0 for one each. The same as `packing` `lines` with `packedRecordBytes`, and of no effect where `multiLineStartPattern` is given.").default(Number(0)),
     // Which stream.
-    flow("kinesisStream", Kind::Text, "The name of the stream."),
-    flow("deliveryStream", Kind::Text, "The name of the delivery stream of Firehose.").refused(Text("")),
+    flow("kinesisStream", Kind::Text, "The name of the stream, or its ARN, which says account and region as well. A flow whose stream is named otherwise is another flow, with positions of its own."),
+    flow("deliveryStream", Kind::Text, "The name of the delivery stream of Firehose. Goes before `kinesisStream`."),
     flow("retryInitialBackoffMillis", MILLIS, "How long to wait before the second attempt.").default(Number(100)),
     flow("retryMaxBackoffMillis", MILLIS, "How long to wait between two attempts at most. There is no last attempt.").default(Number(10_000)),
     flow("publishQueueCapacity", PIECES, "How many buffers wait to be sent.").default(Number(100)).without("`maxMemoryBytes` bounds what waits"),
@@ -182,6 +189,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::config::key::Default::Nothing;
     use crate::config::key::{Default, Effect};
 
     /// Whether a key of this kind may have this value.
@@ -207,9 +215,6 @@ mod tests {
     fn every_default_is_a_value_that_the_key_may_have() {
         for key in KEYS {
             assert!(allows(key.kind, key.default), "default of {}", key.name);
-            if let Effect::NotYet(unless) | Effect::Refused(unless) = key.effect {
-                assert!(allows(key.kind, unless), "harmless value of {}", key.name);
-            }
         }
     }
 

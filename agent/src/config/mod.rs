@@ -13,6 +13,7 @@ mod coerce;
 mod drop_in;
 mod explain;
 mod flow;
+mod gather;
 pub mod key;
 pub mod keys;
 pub mod problem;
@@ -34,6 +35,7 @@ use crate::config::key::Holder;
 use crate::config::keys::{FEWEST_OPEN_FILES, SMALLEST_REQUEST_BYTES};
 use crate::config::raw::{Document, Node, Value};
 use crate::config::section::Section;
+use crate::send::StreamArn;
 
 /// What the agent is to do.
 #[derive(Clone, Debug)]
@@ -127,7 +129,8 @@ fn make(
     problems: &mut Vec<Problem>,
 ) -> (Agent, Vec<Flow>) {
     let mut section = Section::new(&main.file, Holder::Agent, &main.root);
-    let agent = agent::agent(&mut section, sources.state_directory.clone());
+    let mut agent = agent::agent(&mut section, sources.state_directory.clone());
+    let region = agent.kinesis.named_region();
     let items = items(main, drop_ins);
     // A value of another kind has been told.
     if items.is_empty() && (section.is_given("flows") || !section.has("flows")) {
@@ -136,7 +139,9 @@ fn make(
     let allowance = Allowance {
         state_directory: &agent.state_directory,
         request_bytes: request_ceiling(&mut section, agent.max_memory_bytes, items.len()),
+        names_firehose: agent.kinesis.firehose_region.is_some() || agent.kinesis.firehose_endpoint.is_some(),
         open_files: open_files(&mut section, agent.max_open_files, items.len()),
+        region: region.as_deref(),
     };
     problems.extend(section.into_problems());
 
@@ -152,6 +157,10 @@ fn make(
             known.add(file, item, &flow, problems);
             flows.push(flow);
         }
+    }
+    if region.is_none() {
+        let regions = flows.iter().filter_map(|flow| StreamArn::parse(flow.destination.name()));
+        agent.kinesis.region_of_streams = regions.map(|arn| arn.region.to_owned()).next();
     }
     (agent, flows)
 }

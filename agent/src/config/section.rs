@@ -218,19 +218,6 @@ impl<'a> Section<'a> {
                 let text = format!("`{name}` has no effect here: {reason}");
                 self.problems.push(Problem::note(self.file, self.spot(name), text));
             }
-            Effect::NotYet(unless) | Effect::Refused(unless) if given.is(unless) => {}
-            Effect::NotYet(_) => {
-                self.warn(name, format!("`{name}` is not supported yet by this version and has no effect"));
-            }
-            Effect::Refused(unless) => {
-                let but = match unless {
-                    Default::Nothing | Default::Text("") => String::new(),
-                    Default::Flag(flag) => format!("; only `{flag}` is"),
-                    Default::Number(number) => format!("; only `{number}` is"),
-                    Default::Text(text) => format!("; only `\"{text}\"` is"),
-                };
-                self.error(name, format!("`{name}` is not supported yet by this version{but}"));
-            }
             Effect::Impossible(reason) => {
                 self.error(name, format!("`{name}` cannot be supported: {reason}"));
             }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::batch::PartitionKey;
+use crate::batch::{Compression, Order, Packing, PartitionKey};
 use crate::config::key::{Default, Effect, Key, Kind};
 use crate::config::keys::KEYS;
 use crate::expression::Expression;
@@ -16,7 +16,7 @@ use crate::parse::{Format, JsonTypes, Step};
 use crate::quarantine::OnMismatch;
 use crate::report::cloudwatch;
 use crate::report::java::Detail;
-use crate::send::{Access, Keys, Patience, Role, UserAgent, Waits};
+use crate::send::{Access, Destination, Keys, Patience, Proxy, Role, UserAgent, Waits};
 use crate::source::InitialPosition;
 
 mod drop_ins;
@@ -106,7 +106,7 @@ fn the_shipped_configuration_is_the_access_log_of_httpd() {
     assert_eq!(config.warnings, []);
     let [flow] = config.flows.as_slice() else { unreachable!("{:?}", config.flows) };
     assert_eq!(flow.id.as_str(), "kinesis:ApplicationLogInputStream:/etc/httpd/logs/*access_log*");
-    assert_eq!(flow.stream, "ApplicationLogInputStream");
+    assert_eq!(flow.destination, Destination::Kinesis("ApplicationLogInputStream".to_owned()));
     assert!(matches!(
         flow.parser.steps(),
         [Step::Log { format: Format::Combined, types: JsonTypes::Strings }]
@@ -146,6 +146,8 @@ fn without_a_word_everything_has_its_default() {
     assert_eq!(flow.batch.linger, Duration::from_secs(1));
     assert_eq!(flow.batch.key, PartitionKey::Random);
     assert_eq!(flow.batch.terminator.as_bytes(), b"\n");
+    assert_eq!(flow.batch.packing, Packing::None);
+    assert_eq!(flow.batch.packed_bytes, 51_200);
     assert_eq!(flow.waits, Waits::DEFAULT);
 }
 
@@ -162,6 +164,8 @@ fn every_honoured_key_does_what_it_says() {
     let access = Access {
         endpoint: Some("https://kinesis.example.net:4567".to_owned()),
         region: Some("eu-west-1".to_owned()),
+        firehose_endpoint: Some("firehose.eu-west-1.amazonaws.com".to_owned()),
+        firehose_region: Some("eu-west-2".to_owned()),
         sts_endpoint: Some("sts.example.net".to_owned()),
         sts_region: Some("eu-west-2".to_owned()),
         keys: Some(Keys { id: "AKIAEXAMPLE".to_owned(), secret: "secret".to_owned() }),
@@ -169,6 +173,19 @@ fn every_honoured_key_does_what_it_says() {
             arn: "arn:aws:iam::123456789012:role/shipper".to_owned(),
             external_id: Some("outside".to_owned()),
         }),
+        region_of_streams: None,
+        kinesis_role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/writer".to_owned(),
+            external_id: Some("writer".to_owned()),
+        }),
+        cloudwatch_role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/counter".to_owned(),
+            external_id: Some("counter".to_owned()),
+        }),
+        use_fips: Some(false),
+        use_dual_stack: Some(true),
+        proxy: Some(Proxy::parse("http://user:p%40ss@proxy.example.net:3128").unwrap()),
+        no_proxy: Some(".example.org, 10.0.0.0/8".to_owned()),
         ca_bundle: Some("/etc/pki/own.pem".into()),
         patience: Patience { connection: Some(Duration::from_secs(3)), answer: None },
         user_agent: UserAgent::Before("fleet/7".to_owned()),
@@ -198,12 +215,21 @@ fn every_honoured_key_does_what_it_says() {
     assert!(flow.adds_position);
     assert_eq!((flow.on_mismatch, flow.detail), (OnMismatch::SendRaw, Detail::Internal));
     assert_eq!((flow.batch.limits.records(), flow.batch.limits.bytes()), (100, 1 << 20));
+    assert_eq!(flow.batch.packing, Packing::Lines(Compression::Zstd));
+    assert_eq!((flow.batch.packed_bytes, flow.batch.order), (25_600, Order::Free));
     assert_eq!(flow.batch.linger, Duration::from_millis(250));
     assert_eq!(flow.batch.key, PartitionKey::Deterministic);
     assert_eq!(flow.batch.terminator.as_bytes(), "…\n".as_bytes());
     assert_eq!(flow.waits, Waits::new(Duration::from_millis(50), Duration::from_secs(5)).unwrap());
     assert!(flow.spool.is_none());
-    let piped = &config.flows[1];
+    let delivered = &config.flows[1];
+    assert_eq!(delivered.id.as_str(), "fh:app:/srv/app.log");
+    assert_eq!(delivered.destination, Destination::Firehose("app".to_owned()));
+    assert_eq!((delivered.batch.limits.bytes(), delivered.batch.record_bytes), (4 << 20, 1_024_000));
+    assert_eq!((delivered.batch.key, delivered.batch.packed_bytes), (PartitionKey::None, 5120));
+    assert_eq!(delivered.batch.packing, Packing::Lines(Compression::None));
+    let piped = &config.flows[2];
+    assert_eq!((piped.batch.packing, piped.batch.order), (Packing::Kpl, Order::File));
     let directory = Path::new("/var/lib/elsewhere/spool/piped").to_owned();
     let wait = Duration::from_millis(2500);
     let spool = piped.spool.as_ref().unwrap();
@@ -291,6 +317,23 @@ fn the_configuration_goes_before_the_environment_and_that_before_the_default() {
 }
 
 #[test]
+fn the_region_of_a_stream_is_taken_where_no_other_is_named() {
+    const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/app";
+    let region = |keys: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let main = directory.path().join("agent.json");
+        let flow = format!("{{ \"filePattern\": \"/var/log/b\", \"kinesisStream\": \"{ARN}\" }}");
+        fs::write(&main, format!("{{ {keys} \"flows\": [{FLOW}, {flow}] }}")).unwrap();
+        let config = load_file(&main).unwrap();
+        assert_eq!(config.flows[1].id.as_str(), format!("kinesis:{ARN}:/var/log/b"));
+        config.agent.kinesis.region_of_streams
+    };
+    assert_eq!(region("").as_deref(), Some("eu-west-1"));
+    assert_eq!(region("\"kinesis.endpoint\": \"localhost:4567\",").as_deref(), Some("eu-west-1"));
+    assert_eq!(region("\"kinesis.region\": \"eu-west-1\","), None);
+}
+
+#[test]
 fn a_file_that_is_not_there_is_refused() {
     let problems = load_file(Path::new("/nonexistent/agent.json")).unwrap_err();
     assert_eq!(
@@ -299,13 +342,9 @@ fn a_file_that_is_not_there_is_refused() {
     );
 }
 
-/// A value that `key` may have, in JSON; one that this version refuses otherwise, if need be.
+/// A value that `key` may have, in JSON.
 fn permitted(key: &Key) -> String {
-    let stated = match key.effect {
-        Effect::Refused(unless) => unless,
-        Effect::Honoured | Effect::Without(_) | Effect::NotYet(_) | Effect::Impossible(_) => key.default,
-    };
-    match (stated, key.kind) {
+    match (key.default, key.kind) {
         (Default::Flag(flag), _) => flag.to_string(),
         (Default::Number(number), _) => number.to_string(),
         (Default::Text(text), _) => serde_json::Value::from(text).to_string(),
@@ -324,9 +363,10 @@ fn permitted(key: &Key) -> String {
     }
 }
 
-/// One line for each key of `holder`, but those that no version can follow.
+/// One line for each key of `holder`, but those that no version can follow, and the other destination.
 fn every_key(holder: Holder) -> String {
-    let keys = KEYS.iter().filter(|key| key.holder == holder && key.name != "flows");
+    let keys =
+        KEYS.iter().filter(|key| key.holder == holder && !["flows", "deliveryStream"].contains(&key.name));
     let keys = keys.filter(|key| !matches!(key.effect, Effect::Impossible(_)));
     keys.map(|key| format!("\"{}\": {},\n", key.name, permitted(key))).collect()
 }
@@ -344,15 +384,15 @@ fn a_file_with_every_key_loads_and_each_key_is_explained_by_its_line() {
     let line_of =
         |name: &str| text.lines().position(|line| line.starts_with(&format!("\"{name}\": "))).unwrap() + 1;
     let settings: Vec<_> = explained.iter().flat_map(|explained| &explained.settings).collect();
-    for key in KEYS.iter().filter(|key| key.holder != Holder::Step) {
+    for key in KEYS.iter().filter(|key| key.holder != Holder::Step && key.name != "deliveryStream") {
         let told = |problems: &[Problem]| {
             let start = format!("`{}` ", key.name);
             problems.iter().any(|problem| problem.text.starts_with(&start))
         };
         assert_eq!(told(&config.notes), matches!(key.effect, Effect::Without(_)), "note on {}", key.name);
-        let is_pending = matches!(key.effect, Effect::NotYet(unless) if unless != key.default);
-        let is_beside_another = ["userAgent", "spoolBytes", "spoolWaitMillis"].contains(&key.name);
-        assert_eq!(told(&config.warnings), is_pending || is_beside_another, "warning of {}", key.name);
+        let is_beside_another =
+            ["userAgent", "spoolBytes", "spoolWaitMillis", "packedRecordBytes"].contains(&key.name);
+        assert_eq!(told(&config.warnings), is_beside_another, "warning of {}", key.name);
         if matches!(key.effect, Effect::Honoured | Effect::Without(_))
             && !matches!(key.default, Default::Text(""))
         {

@@ -228,7 +228,7 @@ fn status_of(flow: &Joint, survey: Option<Survey>, safe: &Safe) -> Flow {
     Flow {
         name: flow.name.clone(),
         id: flow.id.to_string(),
-        stream: flow.stream.clone(),
+        stream: flow.destination.name().to_owned(),
         lag_bytes: of(Metric::LagBytes),
         oldest_undelivered_seconds: flow.on_the_way.oldest().map_or(0, ago),
         backlog_bytes: of(Metric::BacklogBytes),

@@ -76,5 +76,6 @@ async fn tell(roster: Arc<Roster>, mut publisher: Publisher, period: Duration, s
 fn look<'a>(flow: &'a Joint, failures: &mut u64) -> Look<'a> {
     let is_failing = flow.metrics.get(Metric::UnreadableFiles) > 0;
     *failures = if is_failing { failures.saturating_add(1) } else { 0 };
-    Look { stream: &flow.stream, calls: flow.calls.take(), failures: *failures }
+    let destination = flow.destination.dimension();
+    Look { stream: flow.destination.name(), destination, calls: flow.calls.take(), failures: *failures }
 }

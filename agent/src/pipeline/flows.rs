@@ -222,7 +222,7 @@ impl Flows {
             let discarded = member.joint.metrics.get(Metric::UnackedRecords);
             member.joint.metrics.add(Metric::RecordsDiscarded, discarded);
             self.roster.absorb(&member.joint);
-            info!(stream = flow.stream, discarded, "ended flow {}", flow.name);
+            info!(stream = flow.destination.name(), discarded, "ended flow {}", flow.name);
         }
         self.introduce();
         parked
@@ -256,7 +256,12 @@ impl Flows {
         spawn_blocking(move || quarantine.is_of(named)).await.unwrap_or_default();
         let (mut failed, mut result) = (Vec::new(), Ok(()));
         for (flow, joint, source) in begins {
-            info!(stream = flow.stream, file = flow.source.pattern.as_text(), "started flow {}", flow.name);
+            info!(
+                stream = flow.destination.name(),
+                file = flow.source.pattern.as_text(),
+                "started flow {}",
+                flow.name
+            );
             let maker = RecordMaker::new(&flow, host.clone(), known.clone());
             let index = joint.index;
             match Running::start(flow, joint, source, maker, &self.aws, &self.messages) {

@@ -40,7 +40,7 @@ pub(super) async fn know(flows: impl Iterator<Item = &Flow>, aws: &Aws) -> Known
     let (tell, known) = watch::channel(None);
     let periods = flows.flat_map(|flow| flow.parser.steps()).filter_map(Step::instance_period);
     if let Some(period) = periods.min() {
-        let ec2 = Ec2::new(aws.credentials(), |settings| aws.connector(settings));
+        let ec2 = Ec2::new(&aws.asking(), aws.credentials(), |settings| aws.connector(settings));
         let mut inquirer = Inquirer { ec2, tell, period, is_away: false };
         // Whatever comes of it, the next question comes in time.
         let next = timeout(FIRST, inquirer.ask()).await.unwrap_or(Duration::ZERO);

@@ -10,9 +10,9 @@ use crate::calls::Calls;
 use crate::config::Flow;
 use crate::metrics::Metrics;
 use crate::position::FlowId;
-use crate::report::java::{Detail, Processing};
+use crate::report::java::{Detail, Processing, Service};
 use crate::report::{Pace, Samples};
-use crate::send::{Health, Patience};
+use crate::send::{Destination, Health, Patience};
 use crate::source::Bell;
 
 /// What the steps of one flow share, and what it is called.
@@ -22,7 +22,7 @@ pub(super) struct Joint {
     pub(super) index: usize,
     pub(super) name: String,
     pub(super) id: FlowId,
-    pub(super) stream: String,
+    pub(super) destination: Destination,
     pub(super) processing: Processing,
     /// What the log is told of it beside its progress.
     pub(super) detail: Detail,
@@ -51,7 +51,7 @@ impl Joint {
             index,
             name: flow.name.clone(),
             id: flow.id.clone(),
-            stream: flow.stream.clone(),
+            destination: flow.destination.clone(),
             processing: flow.processing,
             detail: flow.detail,
             metrics: Arc::default(),
@@ -65,6 +65,14 @@ impl Joint {
             rescan: flow.source.rescan,
             silence: patience.of_a_call().map(|call| call + flow.waits.longest()),
             samples: Mutex::default(),
+        }
+    }
+
+    /// Whom the Java agent's counters name for it.
+    pub(super) fn service(&self) -> Service {
+        match self.destination {
+            Destination::Kinesis(_) => Service::Kinesis,
+            Destination::Firehose(_) => Service::Firehose,
         }
     }
 

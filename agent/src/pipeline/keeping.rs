@@ -194,14 +194,14 @@ impl Keeping {
         }
     }
 
-    /// A record that was refused, as a line of its file.
+    /// An entry that was refused, as lines of its file.
     fn stray(&self, index: usize, refused: Refused) -> (Option<FileId>, Stray) {
-        let Refused { origin, data: bytes, why, .. } = refused;
+        let Refused { origin, records: lines, data: bytes, why, .. } = refused;
         let (file, offset) = origin.unzip();
         // A file is told of, with its mark, before the first batch that has a line of it.
         let known = file.and_then(|file| self.keeper.file(index, file)?.mark);
         let mark = known.unwrap_or(Mark { place: 0, turn: 0, first: None });
-        let (lines, offset) = (1, offset.unwrap_or_default());
+        let offset = offset.unwrap_or_default();
         (file, Stray { mark, offset, lines, cause: Cause::Refused, why, bytes })
     }
 

@@ -181,6 +181,7 @@ impl Desk {
     /// Makes records of the chunk's lines, as far as there is room.
     fn take(&mut self, chunk: &Chunk<'_>, writer: &mut RecordWriter<'_>, now: Instant) -> Taken {
         let (mut done, mut is_all, mut footer) = (Done::default(), true, None);
+        self.batcher.turn_to(chunk.file(), chunk.mark());
         for line in split(chunk) {
             match line.role() {
                 Role::Record => {

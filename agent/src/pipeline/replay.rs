@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::joint::Joint;
 use super::reader::Parcel;
 use super::record_maker::RecordMaker;
-use crate::batch::{self, Added, Batch, Batcher, Closed};
+use crate::batch::{self, Added, Batch, Batcher, Closed, Order, Packing};
 use crate::budget::Charge;
 use crate::loss::Cause;
 use crate::metrics::{Metric, Metrics};
@@ -61,13 +61,18 @@ pub(super) struct Sorted {
 }
 
 impl Replayer {
-    /// Sends what belongs to a flow.
+    /// Sends what belongs to a flow. Each record is an entry of its own, as of each is told what became of it, and as one
+    /// that was refused may be a pack already.
     pub(super) fn new(
         maker: RecordMaker,
         batch: batch::Settings,
         parcels: mpsc::WeakSender<Parcel>,
     ) -> Replayer {
-        Replayer { maker, batch, parcels }
+        Replayer {
+            maker,
+            batch: batch::Settings { packing: Packing::None, order: Order::Free, ..batch },
+            parcels,
+        }
     }
 
     /// Makes records of those entries that match by now.
@@ -110,7 +115,7 @@ impl Replayer {
     ) -> (Vec<u64>, Vec<(u64, oneshot::Receiver<Verdict>)>) {
         let (mut left, mut answers) = (Vec::new(), Vec::new());
         for (batch, numbers) in sorted.batches {
-            let bytes: usize = (0..batch.records()).map(|index| batch.data(index).len()).sum();
+            let bytes: usize = (0..batch.entries()).map(|index| batch.data(index).len()).sum();
             // The reader may wait for memory, this thread may not.
             let charge = flow.budget.charge(bytes * 7 / 3, Duration::ZERO);
             let room = async { self.parcels.upgrade()?.reserve_owned().await.ok() };

@@ -81,7 +81,9 @@ impl Reporter {
         if detail == Detail::Internal {
             let flows = flows.clone().zip(&counts);
             let mut status: serde_json::Map<_, _> = flows
-                .map(|(flow, counts)| (flow.id.to_string(), counts.flow_status(&flow.metrics)))
+                .map(|(flow, counts)| {
+                    (flow.id.to_string(), counts.flow_status(&flow.metrics, flow.service()))
+                })
                 .collect();
             status.insert("Agent".to_owned(), all.agent_status(uptime));
             info!("Agent: Status: {}", serde_json::Value::Object(status));
@@ -91,7 +93,10 @@ impl Reporter {
             info!("{}", counts.flow_progress(id));
             say(counts.loudness(flow.detail), &counts.flow_behind(id));
             if flow.detail == Detail::Internal {
-                info!("FileTailer[{id}]: File Tailer Status: {}", counts.flow_status(&flow.metrics));
+                info!(
+                    "FileTailer[{id}]: File Tailer Status: {}",
+                    counts.flow_status(&flow.metrics, flow.service())
+                );
             }
         }
     }

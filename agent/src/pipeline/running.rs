@@ -18,7 +18,7 @@ use super::unprocessed::Unprocessed;
 use super::{PARCELS_QUEUED, RunError};
 use crate::batch::Batcher;
 use crate::config::Flow;
-use crate::send::{Aws, Kinesis, Sender};
+use crate::send::{Aws, Sender};
 use crate::source::Source;
 
 /// One that runs.
@@ -43,13 +43,21 @@ impl Running {
     ) -> Result<Running, RunError> {
         let (parcels, parceled) = mpsc::channel(PARCELS_QUEUED);
         let (metrics, calls) = (Arc::clone(&joint.metrics), Arc::clone(&joint.calls));
-        let (stream, health) = (Kinesis::new(aws, &flow.stream), Arc::clone(&joint.health));
+        let (stream, health) = (flow.destination.connect(aws), Arc::clone(&joint.health));
         let task = Sending {
             index: joint.index,
-            sender: Sender::new(stream, flow.stream.clone(), flow.waits, metrics, calls, health),
+            sender: Sender::new(
+                stream,
+                flow.destination.name().to_owned(),
+                flow.waits,
+                metrics,
+                calls,
+                health,
+            ),
             on_the_way: Arc::clone(&joint.on_the_way),
             metrics: Arc::clone(&joint.metrics),
             messages: messages.clone(),
+            order: flow.batch.order,
         };
         let replayer = Replayer::new(maker.clone(), flow.batch.clone(), parcels.downgrade());
         let reading = read(&flow, maker, &joint, source, parcels)?;

@@ -2,6 +2,7 @@
 //!
 //! It tells in order, of each flow, what is on its way and what became of it, to the one task that writes that down.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -12,10 +13,11 @@ use super::keeping::{Message, News};
 use super::on_the_way::OnTheWay;
 use super::reader::Parcel;
 use super::replay::{self, Replay, Verdict};
-use crate::batch::Batch;
+use crate::batch::{Batch, Order};
 use crate::budget::Charge;
 use crate::checkpoint::Note;
 use crate::metrics::Metrics;
+use crate::position::FileId;
 use crate::send::{Delivered, Refused, Sender, Stream};
 use crate::source::Change;
 
@@ -32,6 +34,8 @@ pub(super) struct Sending<S> {
     pub(super) on_the_way: Arc<OnTheWay>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) messages: mpsc::Sender<Message>,
+    /// Whether a file may have one record on its way at most.
+    pub(super) order: Order,
 }
 
 /// Where a batch is from. What it holds of the memory is given back when this is dropped.
@@ -44,17 +48,28 @@ enum Origin {
 impl<S: Stream> Sending<S> {
     /// Sends until the reader's end is closed and everything is settled.
     pub(super) async fn run(self, mut parcels: mpsc::Receiver<Parcel>) {
-        let deliver =
-            async |batch: Batch, origin: Origin| (batch.opened(), self.sender.deliver(batch).await, origin);
+        let deliver = async |batch: Batch, origin: Origin| {
+            let files = self.files(&batch);
+            (batch.opened(), self.sender.deliver(batch).await, origin, files)
+        };
         let mut delivering = FuturesUnordered::new();
+        // Files of which something is on its way, and what waits for one of them.
+        let (mut busy, mut waiting) = (BTreeSet::new(), None);
         let mut open = true;
         while open || !delivering.is_empty() {
+            let has_place = open && waiting.is_none() && delivering.len() < REQUESTS_IN_FLIGHT;
             // Receiving loses nothing when the other arm wins, and neither does asking which delivery is done.
             tokio::select! {
-                parcel = parcels.recv(), if open && delivering.len() < REQUESTS_IN_FLIGHT => match parcel {
+                parcel = parcels.recv(), if has_place => match parcel {
                     Some(Parcel::Batch(batch, charge)) => {
                         self.note(Note::Opened(batch.shares().to_vec())).await;
-                        delivering.push(deliver(batch, Origin::Files { _charge: charge }));
+                        let files = self.files(&batch);
+                        if busy.is_disjoint(&files) {
+                            busy.extend(files);
+                            delivering.push(deliver(batch, Origin::Files { _charge: charge }));
+                        } else {
+                            waiting = Some((batch, charge));
+                        }
                     }
                     Some(Parcel::Dropped(dropped)) => self.note(Note::Dropped(dropped)).await,
                     Some(Parcel::Strays(gathered)) => self.tell(News::Strays(gathered)).await,
@@ -68,11 +83,24 @@ impl<S: Stream> Sending<S> {
                     }
                     None => open = false,
                 },
-                Some((opened, delivered, origin)) = delivering.next(), if !delivering.is_empty() => {
+                Some((opened, delivered, origin, files)) = delivering.next(), if !delivering.is_empty() => {
                     self.on_the_way.remove(opened);
                     self.settle(delivered, origin).await;
+                    busy.retain(|file| !files.contains(file));
+                    if let Some((batch, charge)) = waiting.take_if(|(batch, _)| busy.is_disjoint(&self.files(batch))) {
+                        busy.extend(self.files(&batch));
+                        delivering.push(deliver(batch, Origin::Files { _charge: charge }));
+                    }
                 }
             }
+        }
+    }
+
+    /// The files of a batch whose order is kept.
+    fn files(&self, batch: &Batch) -> BTreeSet<FileId> {
+        match self.order {
+            Order::Free => BTreeSet::new(),
+            Order::File => (0..batch.entries()).filter_map(|index| Some(batch.origin(index)?.0)).collect(),
         }
     }
 

@@ -61,6 +61,15 @@ pub struct Counts {
     newer_files: u64,
 }
 
+/// Whom the counters of a flow name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The one for streams.
+    Kinesis,
+    /// The one for delivery streams.
+    Firehose,
+}
+
 impl Counts {
     /// The counts of one flow.
     #[must_use]
@@ -175,18 +184,24 @@ impl Counts {
 
     /// The counters of a flow by the Java agent's names, as far as they mean something here.
     #[must_use]
-    pub fn flow_status(&self, metrics: &Metrics) -> Value {
+    pub fn flow_status(&self, metrics: &Metrics, service: Service) -> Value {
         let of = |metric| metrics.get(metric);
+        let (service, calls) = match service {
+            Service::Kinesis => ("Kinesis", "PutRecords"),
+            Service::Firehose => ("Firehose", "BatchPut"),
+        };
+        let parser = |name: &str| format!("{service}Parser.Total{name}");
+        let sender = |name: &str| format!("{service}Sender.Total{name}");
         json!({
-            "KinesisParser.TotalBytesConsumed": self.bytes,
-            "KinesisParser.TotalRecordsParsed": self.parsed,
-            "KinesisParser.TotalRecordsProcessed": self.transformed,
-            "KinesisParser.TotalRecordsSkipped": self.skipped,
-            "KinesisSender.TotalRecordsAttempted": self.sent + of(Metric::RecordsRefused),
-            "KinesisSender.TotalRecordsSent": self.sent,
-            "KinesisSender.TotalRecordsFailed": of(Metric::RecordsRefused),
-            "KinesisSender.TotalPutRecordsCalls": of(Metric::RequestsSent),
-            "KinesisSender.TotalPutRecordsServiceErrors": of(Metric::RequestsFailed),
+            parser("BytesConsumed"): self.bytes,
+            parser("RecordsParsed"): self.parsed,
+            parser("RecordsProcessed"): self.transformed,
+            parser("RecordsSkipped"): self.skipped,
+            sender("RecordsAttempted"): self.sent + of(Metric::RecordsRefused),
+            sender("RecordsSent"): self.sent,
+            sender("RecordsFailed"): of(Metric::RecordsRefused),
+            sender(&format!("{calls}Calls")): of(Metric::RequestsSent),
+            sender(&format!("{calls}ServiceErrors")): of(Metric::RequestsFailed),
             "PublishingQueue.PendingRecords": of(Metric::UnackedRecords),
             "FileTailer.FilesBehind": self.newer_files,
             "FileTailer.BytesBehind": self.behind,
@@ -291,7 +306,13 @@ mod tests {
             "FileTailer.BytesBehind": 12,
             "FileTailer.RecordsTruncated": 11,
         });
-        assert_eq!(counts.flow_status(&metrics), of_flow);
+        assert_eq!(counts.flow_status(&metrics, Service::Kinesis), of_flow);
+        let of_delivery = counts.flow_status(&metrics, Service::Firehose);
+        assert_eq!(
+            of_delivery["FirehoseSender.TotalBatchPutCalls"],
+            of_flow["KinesisSender.TotalPutRecordsCalls"]
+        );
+        assert_eq!(of_delivery["FirehoseParser.TotalRecordsParsed"], 7);
         let of_agent = json!({
             "TotalBytesBehind": 12,
             "TotalFilesBehind": 13,

@@ -5,6 +5,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::aws::region_of;
+use super::proxy::Proxy;
+
 /// How the service is reached. What is `None` is left to the SDK's own chain (environment, profile, web identity,
 /// container, instance role).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,20 +16,46 @@ pub struct Access {
     pub endpoint: Option<String>,
     /// `kinesis.region`.
     pub region: Option<String>,
+    /// `firehose.endpoint`: likewise, of Firehose.
+    pub firehose_endpoint: Option<String>,
+    /// `firehose.region`.
+    pub firehose_region: Option<String>,
+    /// The region that the ARN of a stream names, for where no other is to be found.
+    pub region_of_streams: Option<String>,
     /// `sts.endpoint`.
     pub sts_endpoint: Option<String>,
     /// `sts.region`; that of Kinesis if not given.
     pub sts_region: Option<String>,
     /// `awsAccessKeyId` and `awsSecretAccessKey`.
     pub keys: Option<Keys>,
-    /// `assumeRoleARN`.
+    /// `assumeRoleARN`: for all services.
     pub role: Option<Role>,
+    /// `kinesis.assumeRoleARN`: in its place, for Kinesis.
+    pub kinesis_role: Option<Role>,
+    /// `cloudwatch.assumeRoleARN`: in its place, for CloudWatch.
+    pub cloudwatch_role: Option<Role>,
+    /// `useFipsEndpoint`.
+    pub use_fips: Option<bool>,
+    /// `useDualstackEndpoint`.
+    pub use_dual_stack: Option<bool>,
+    /// `proxy`.
+    pub proxy: Option<Proxy>,
+    /// `noProxy`.
+    pub no_proxy: Option<String>,
     /// `caBundle`: certificates in PEM that are trusted beside the system's.
     pub ca_bundle: Option<PathBuf>,
     /// How long a call may take.
     pub patience: Patience,
     /// What a call says of who makes it.
     pub user_agent: UserAgent,
+}
+
+impl Access {
+    /// The region of Kinesis that the configuration names, as such or in the endpoint.
+    #[must_use]
+    pub fn named_region(&self) -> Option<String> {
+        self.region.clone().or_else(|| region_of(self.endpoint.as_deref()?, "kinesis."))
+    }
 }
 
 /// How long a call may take; nothing for as long as it likes.

@@ -1,36 +1,35 @@
 //! Credentials, endpoints and clients: made once, shared by all flows.
 //!
-//! With `kinesis.rs` and the publisher of metrics the only place that knows the AWS SDK. What the configuration does not say is left to the SDK's
-//! own chain: environment, profile, web identity, container, instance role.
+//! With `exchange.rs` and what uses it, `connections.rs`, `wallet.rs` and the publisher of metrics the only place that knows the
+//! AWS SDK. What the configuration does not say is left to the SDK's own chain: environment, profile, web identity, container,
+//! instance role.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kinesis::config::{
-    ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider, SharedHttpClient,
+    ConfigBag, Credentials, Intercept, RuntimeComponents, SharedCredentialsProvider,
     StalledStreamProtectionConfig,
 };
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::proxy::ProxyError;
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
-use super::access::{Access, Patience, UserAgent};
+use super::access::{Access, Patience, Role, UserAgent};
+use super::connections::Connections;
+use super::proxy::VariableError;
+use super::wallet::{Chain, Wallet};
 
 /// What a call may take beside the wait for its answer. With the 50 s that one waits if nothing is configured, a whole call
 /// may take 60 s: 5 MiB in base64 at 1 Mbit/s.
 const UPLOAD: Duration = Duration::from_secs(10);
-
-/// Who encrypts.
-const PROVIDER: Provider = Provider::Rustls(CryptoMode::AwsLc);
 
 /// The region that the Java agent takes where an endpoint does not name one.
 const FALLBACK_REGION: &str = "us-east-1";
@@ -56,6 +55,12 @@ pub enum AwsError {
     /// The certificates together.
     #[error("could not set up TLS")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The environment's proxy.
+    #[error("could not set up the proxy")]
+    Variable(#[source] VariableError),
+    /// A proxy.
+    #[error("could not set up the proxy")]
+    Proxy(#[source] ProxyError),
     /// The region is nowhere to be found.
     #[error("no region: set `kinesis.region`, or AWS_REGION, or a profile's region, or run on EC2")]
     NoRegion,
@@ -67,69 +72,112 @@ pub struct Aws {
     /// With the credentials that are meant: those of the role, if there is one.
     shared: SdkConfig,
     user_agent: UserAgent,
-    tls: TlsContext,
+    connections: Connections,
+    wallet: Wallet,
+    /// Those of CloudWatch's own role, if there is one.
+    cloudwatch_role: Option<SharedCredentialsProvider>,
     client: aws_sdk_kinesis::Client,
+    firehose: aws_sdk_firehose::Client,
 }
 
 impl Aws {
     /// Resolves region and credentials as `access` says.
     ///
     /// # Errors
-    /// If no region can be found or the certificates can't be read. Missing credentials are no error here: they may
-    /// come later, and each call says so.
+    /// If no region can be found, or the certificates or the proxy make no sense. Missing credentials are no error here: they
+    /// may come later, and each call says so.
     pub async fn connect(access: &Access) -> Result<Aws, AwsError> {
-        let tls = tls(access)?;
-        let builder = aws_smithy_http_client::Builder::new().tls_provider(PROVIDER);
-        let http: SharedHttpClient = builder.tls_context(tls.clone()).build_https();
+        let (connections, wallet) = (Connections::new(access)?, Wallet::default());
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(connections.client())
             .timeout_config(timeouts(access.patience))
             // A retry below us would hide repeats; and only we know which records of a call are left.
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .identity_cache(wallet.clone())
+            .no_credentials()
             .app_name(AppName::new(concat!("kinetail-", env!("CARGO_PKG_VERSION"))).expect("a valid name"));
         if let Some(region) = configured_region(access) {
             loader = loader.region(Region::new(region));
         }
-        if let Some(keys) = &access.keys {
-            let keys = Credentials::new(keys.id.clone(), keys.secret.clone(), None, None, "agent.json");
-            loader = loader.credentials_provider(keys);
+        if let Some(use_fips) = access.use_fips {
+            loader = loader.use_fips(use_fips);
+        }
+        if let Some(use_dual_stack) = access.use_dual_stack {
+            loader = loader.use_dual_stack(use_dual_stack);
         }
         let mut shared = loader.load().await;
-        let Some(region) = shared.region().cloned() else { return Err(AwsError::NoRegion) };
-        if access.role.is_some() {
-            let credentials = assume_role(access, &shared, region).await;
+        let region = shared.region().cloned().or_else(|| access.region_of_streams.clone().map(Region::new));
+        let Some(region) = region else { return Err(AwsError::NoRegion) };
+        shared = shared.into_builder().region(region).build();
+
+        let credentials = match &access.keys {
+            Some(keys) => {
+                let keys = Credentials::new(keys.id.clone(), keys.secret.clone(), None, None, "agent.json");
+                SharedCredentialsProvider::new(keys)
+            }
+            None => SharedCredentialsProvider::new(Chain::new(wallet.clone(), shared.clone())),
+        };
+        shared = shared.into_builder().credentials_provider(credentials).build();
+        let cloudwatch_role = assume(access, access.cloudwatch_role.as_ref(), &shared).await;
+        let kinesis_role = assume(access, access.kinesis_role.as_ref(), &shared).await;
+        if let Some(credentials) = assume(access, access.role.as_ref(), &shared).await {
             shared = shared.into_builder().credentials_provider(credentials).build();
         }
+
         let mut config = aws_sdk_kinesis::config::Builder::from(&shared)
             .interceptor(Introduction(access.user_agent.clone()));
+        if let Some(credentials) = kinesis_role {
+            config = config.credentials_provider(credentials);
+        }
         if let Some(endpoint) = &access.endpoint {
-            config = config.endpoint_url(as_url(endpoint));
+            config = config.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
         }
         let client = aws_sdk_kinesis::Client::from_conf(config.build());
-        Ok(Aws { shared, user_agent: access.user_agent.clone(), tls, client })
+        let firehose = firehose(access, &shared);
+        Ok(Aws {
+            shared,
+            user_agent: access.user_agent.clone(),
+            connections,
+            wallet,
+            cloudwatch_role,
+            client,
+            firehose,
+        })
     }
 
-    /// A client for CloudWatch, with the credentials of the streams. Where neither `region` nor the `endpoint` names the
-    /// region it is us-east-1, where the Java agent's metrics are, whatever the region of the streams.
+    /// A client for CloudWatch, with the credentials of the streams unless it has a role of its own. Where neither `region` nor
+    /// the `endpoint` names the region it is us-east-1, where the Java agent's metrics are, whatever the region of the streams.
     #[must_use]
     pub fn cloudwatch(&self, endpoint: Option<&str>, region: Option<&str>) -> aws_sdk_cloudwatch::Client {
-        let named = region.map(str::to_owned).or_else(|| region_of(endpoint?, "monitoring."));
-        let region = Region::new(named.unwrap_or_else(|| FALLBACK_REGION.to_owned()));
         let mut config = aws_sdk_cloudwatch::config::Builder::from(&self.shared)
-            .region(region)
+            .region(region_or_fallback(endpoint, region, "monitoring."))
             .interceptor(Introduction(self.user_agent.clone()));
+        if let Some(credentials) = &self.cloudwatch_role {
+            config = config.credentials_provider(credentials.clone());
+        }
         if let Some(endpoint) = endpoint {
-            config = config.endpoint_url(as_url(endpoint));
+            config = config.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
         }
         aws_sdk_cloudwatch::Client::from_conf(config.build())
     }
 
-    /// What calls a service that has no client here, trusting whom the others trust.
+    /// A client for Firehose, whose region is found as that of CloudWatch.
     #[must_use]
-    pub fn connector(&self, settings: HttpConnectorSettings) -> Connector {
-        let builder = Connector::builder().connector_settings(settings).tls_provider(PROVIDER);
-        builder.tls_context(self.tls.clone()).build()
+    pub(super) fn firehose(&self) -> aws_sdk_firehose::Client {
+        self.firehose.clone()
+    }
+
+    /// What calls a service that has no client here, as the others are called.
+    #[must_use]
+    pub fn connector(&self, settings: &HttpConnectorSettings) -> SharedHttpConnector {
+        self.connections.connector(settings)
+    }
+
+    /// What is asked of this instance is asked with this.
+    #[must_use]
+    pub fn asking(&self) -> ProviderConfig {
+        ProviderConfig::without_region().with_http_client(self.connections.client())
     }
 
     /// With which credentials the service is called.
@@ -138,11 +186,34 @@ impl Aws {
         self.shared.credentials_provider()
     }
 
-    /// The client for Kinesis.
+    /// The client for Kinesis: in `region`, if a stream names one.
     #[must_use]
-    pub(super) fn kinesis(&self) -> aws_sdk_kinesis::Client {
-        self.client.clone()
+    pub(super) fn kinesis(&self, region: Option<&str>) -> aws_sdk_kinesis::Client {
+        match region {
+            Some(region) if self.client.config().region().is_none_or(|own| own.as_ref() != region) => {
+                let config = self.client.config().to_builder().region(Region::new(region.to_owned()));
+                aws_sdk_kinesis::Client::from_conf(config.build())
+            }
+            Some(_) | None => self.client.clone(),
+        }
     }
+
+    /// What calls are signed with.
+    #[must_use]
+    pub(super) fn wallet(&self) -> Wallet {
+        self.wallet.clone()
+    }
+}
+
+fn firehose(access: &Access, shared: &SdkConfig) -> aws_sdk_firehose::Client {
+    let (endpoint, region) = (access.firehose_endpoint.as_deref(), access.firehose_region.as_deref());
+    let mut config = aws_sdk_firehose::config::Builder::from(shared)
+        .region(region_or_fallback(endpoint, region, "firehose."))
+        .interceptor(Introduction(access.user_agent.clone()));
+    if let Some(endpoint) = endpoint {
+        config = config.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
+    }
+    aws_sdk_firehose::Client::from_conf(config.build())
 }
 
 /// The SDK's own time-outs hold for nothing: what is not set here is disabled.
@@ -160,43 +231,27 @@ fn timeouts(patience: Patience) -> TimeoutConfig {
     .build()
 }
 
-/// The role's credentials, taken with those of the chain.
-async fn assume_role(access: &Access, shared: &SdkConfig, region: Region) -> SharedCredentialsProvider {
-    let Some(role) = &access.role else { return default_chain(shared).await };
+/// The credentials of `role`, if there is one, taken with those of `shared`.
+async fn assume(
+    access: &Access,
+    role: Option<&Role>,
+    shared: &SdkConfig,
+) -> Option<SharedCredentialsProvider> {
+    let role = role?;
     let mut sts = shared.to_builder();
     if let Some(endpoint) = &access.sts_endpoint {
-        sts = sts.endpoint_url(as_url(endpoint));
+        sts = sts.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
+    }
+    if let Some(region) = &access.sts_region {
+        sts = sts.region(Region::new(region.clone()));
     }
     // The session's name is the Java agent's, so that its policies and trails still fit.
-    let mut provider = AssumeRoleProvider::builder(&role.arn)
-        .session_name("AWSKinesisAgent")
-        .region(access.sts_region.clone().map_or(region, Region::new))
-        .configure(&sts.build());
+    let mut provider =
+        AssumeRoleProvider::builder(&role.arn).session_name("AWSKinesisAgent").configure(&sts.build());
     if let Some(id) = &role.external_id {
         provider = provider.external_id(id);
     }
-    SharedCredentialsProvider::new(provider.build_from_provider(default_chain(shared).await).await)
-}
-
-/// What the chain gives; the configuration's keys if there are any.
-async fn default_chain(shared: &SdkConfig) -> SharedCredentialsProvider {
-    match shared.credentials_provider() {
-        Some(provider) => provider,
-        None => SharedCredentialsProvider::new(DefaultCredentialsChain::builder().build().await),
-    }
-}
-
-/// Who is trusted: the system's certificates, and `caBundle` beside them.
-fn tls(access: &Access) -> Result<TlsContext, AwsError> {
-    let mut trusted = TrustStore::default();
-    if let Some(path) = &access.ca_bundle {
-        let pem = std::fs::read(path).map_err(|source| AwsError::CaBundle { path: path.clone(), source })?;
-        if memchr::memmem::find(&pem, b"-----BEGIN CERTIFICATE-----").is_none() {
-            return Err(AwsError::NoCertificate { path: path.clone() });
-        }
-        trusted = trusted.with_pem_certificate(pem);
-    }
-    TlsContext::builder().with_trust_store(trusted).build().map_err(|error| AwsError::Tls(error.into()))
+    Some(SharedCredentialsProvider::new(provider.build().await))
 }
 
 /// Says who calls, where the configuration has a word for it.
@@ -230,13 +285,18 @@ impl Intercept for Introduction {
 /// The region that the configuration names: as such, or in the endpoint's host name. With an endpoint of another form
 /// the Java agent signs for us-east-1.
 fn configured_region(access: &Access) -> Option<String> {
-    let named =
-        |endpoint: &str| region_of(endpoint, "kinesis.").unwrap_or_else(|| FALLBACK_REGION.to_owned());
-    access.region.clone().or_else(|| access.endpoint.as_deref().map(named))
+    let fallback = || access.endpoint.is_some().then(|| FALLBACK_REGION.to_owned());
+    access.named_region().or_else(fallback)
+}
+
+/// The region that is named, as such or in the endpoint's host name; else that in which the Java agent calls.
+fn region_or_fallback(endpoint: Option<&str>, region: Option<&str>, service: &str) -> Region {
+    let named = region.map(str::to_owned).or_else(|| region_of(endpoint?, service));
+    Region::new(named.unwrap_or_else(|| FALLBACK_REGION.to_owned()))
 }
 
 /// The region in the name of a host of AWS that begins with `service`.
-fn region_of(endpoint: &str, service: &str) -> Option<String> {
+pub(super) fn region_of(endpoint: &str, service: &str) -> Option<String> {
     let endpoint = as_url(endpoint);
     let host = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, rest)| rest);
     let (region, _) = host.strip_prefix(service)?.split_once(".amazonaws.com")?;

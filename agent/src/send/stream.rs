@@ -51,6 +51,28 @@ pub struct Fault {
     pub source: Box<dyn Error + Send + Sync>,
 }
 
+/// Whether a service that says this, of a call or of an entry, was offered too much at a time. Firehose's word for that is
+/// the second. Source: as for [`Fault::of_service`], and
+/// <https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>.
+pub(super) fn is_throttling(code: &str) -> bool {
+    [
+        "ProvisionedThroughputExceededException",
+        "ServiceUnavailableException",
+        "LimitExceededException",
+        "KMSThrottlingException",
+        "ThrottlingException",
+        "Throttling",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "SlowDown",
+        "TooManyRequestsException",
+    ]
+    .contains(&code)
+}
+
 impl Fault {
     /// The fault that the service calls `code` in an answer with HTTP `status`.
     ///
@@ -59,18 +81,8 @@ impl Fault {
     #[must_use]
     pub fn of_service(code: &str, status: u16, source: Box<dyn Error + Send + Sync>) -> Fault {
         let (remedy, outcome) = match code {
-            "ProvisionedThroughputExceededException"
-            | "LimitExceededException"
-            | "KMSThrottlingException"
-            | "ThrottlingException"
-            | "Throttling"
-            | "ThrottledException"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "RequestLimitExceeded"
-            | "BandwidthLimitExceeded"
-            | "SlowDown"
-            | "TooManyRequestsException" => (Remedy::Again, Outcome::NotTaken),
+            // A service in trouble may say the same as one that was offered too much.
+            _ if is_throttling(code) && status < 500 => (Remedy::Again, Outcome::NotTaken),
             "RequestTimeout" | "RequestTimeoutException" => (Remedy::Again, Outcome::Unknown),
             "InvalidArgumentException" | "ValidationException" | "SerializationException" => {
                 (Remedy::Split, Outcome::NotTaken)

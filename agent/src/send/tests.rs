@@ -6,9 +6,11 @@ use std::sync::Mutex;
 use tokio::time::Instant;
 
 use super::*;
-use crate::batch::{Added, Batcher, Closed, Limits, PartitionKey, Settings, Terminator};
+use crate::batch::{
+    Added, Batcher, Closed, Limits, Order, Packing, PartitionKey, RECORD_BYTES, Settings, Terminator,
+};
 use crate::parse::{Parser, Surroundings};
-use crate::position::{FileId, Offset, Position, Tail};
+use crate::position::{FileId, Mark, Offset, Position, Tail};
 use crate::split::Line;
 
 /// What the stand-in does with one call.
@@ -59,9 +61,14 @@ pub(super) fn batch(lines: &[&[u8]]) -> Batch {
         linger: Duration::from_secs(1),
         key: PartitionKey::Random,
         terminator: Terminator::default(),
+        packing: Packing::None,
+        packed_bytes: Settings::DEFAULT_PACKED_BYTES,
+        record_bytes: RECORD_BYTES,
+        order: Order::Free,
     };
     let now = Instant::now();
     let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(1));
+    batcher.turn_to(FileId::FIRST, Mark { place: 0, turn: 0, first: None });
     let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
     let mut at = Offset::START;
     for line in lines {
@@ -145,7 +152,9 @@ async fn a_record_that_can_never_succeed_is_found_and_given_back_alone() {
     // Alone it is offered twice: the stream has taken another one in between, so the fault is the record's.
     assert_eq!(offered, ["abcd", "ab", "cd", "c", "d", "c"]);
     check_books(&metrics, 3, 1, 0);
-    let [Refused { index: 2, origin, data, why }] = refused.as_slice() else { unreachable!("{refused:?}") };
+    let [Refused { index: 2, origin, records: 1, data, why }] = refused.as_slice() else {
+        unreachable!("{refused:?}")
+    };
     assert_eq!(*origin, Some((FileId::FIRST, Offset::from_raw(2))));
     assert_eq!((data.as_slice(), why.as_str()), (b"c".as_slice(), "the call failed (Code): cause"));
 }

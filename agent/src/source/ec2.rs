@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use aws_config::imds::client::error::ImdsError;
 use aws_config::imds::{self, client::SensitiveString};
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use aws_smithy_http_client::Connector;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
@@ -81,20 +81,21 @@ enum TagsError {
 pub struct Ec2 {
     imds: imds::Client,
     credentials: Option<SharedCredentialsProvider>,
-    connector: Connector,
+    connector: SharedHttpConnector,
 }
 
 impl Ec2 {
-    /// Calls EC2 with these `credentials` through what `connect` makes.
+    /// Asks the instance as `asking` says, and calls EC2 with these `credentials` through what `connect` makes.
     #[must_use]
     pub fn new(
+        asking: &ProviderConfig,
         credentials: Option<SharedCredentialsProvider>,
-        connect: impl FnOnce(HttpConnectorSettings) -> Connector,
+        connect: impl FnOnce(&HttpConnectorSettings) -> SharedHttpConnector,
     ) -> Ec2 {
         let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
-        let connector = connect(settings);
+        let connector = connect(&settings);
         // Asked again later anyway.
-        let imds = imds::Client::builder().max_attempts(2).build();
+        let imds = imds::Client::builder().configure(asking).max_attempts(2).build();
         Ec2 { imds, credentials, connector }
     }
 

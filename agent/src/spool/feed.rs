@@ -54,10 +54,11 @@ pub fn feed(
     signals: &Signals,
     tell: &mut dyn FnMut(Told),
 ) -> Result<Fed, SpoolError> {
-    let instance = Instance::begin(settings)?;
     // What is taken at once stays in one segment.
     let most = usize::try_from(settings.segment_bytes()).unwrap_or(usize::MAX);
-    let inlet = Inlet::new(input, most).map_err(SpoolError::Input)?;
+    let mut inlet = Inlet::new(input, most).map_err(SpoolError::Input)?;
+    let instance = Instance::begin(settings, inlet.pipe())?;
+    inlet.line = instance.line();
     let (wait, records) = (settings.wait, &settings.records);
     let mut feed = Feed {
         wait,

@@ -1,14 +1,15 @@
 //! Standard input to a segment. Knows descriptors, not which segment or why.
 //!
-//! Out of a pipe, bytes are looked at with tee(2), and splice(2) moves them into the file in one call of the kernel, which
-//! SIGKILL does not cut in two: at every moment each byte is in the pipe or in the spool. So a program that is killed loses
-//! and repeats nothing that it was given, as long as somebody holds the pipe (<https://man7.org/linux/man-pages/man2/splice.2.html>).
+//! Out of a pipe, bytes are looked at with tee(2), and splice(2) moves them into the file in the kernel: at every moment each
+//! byte is in the pipe or in the spool. So a program that is killed loses and repeats nothing that it was given, as long as
+//! somebody holds the pipe (<https://man7.org/linux/man-pages/man2/splice.2.html>). SIGKILL may end a move between two pages of
+//! the file, in the middle of a line; the next program at the same pipe goes on there.
 //! What is no pipe (a file, a socket, a terminal) is read and written.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt};
 
 use nix::errno::Errno;
@@ -104,6 +105,13 @@ impl Inlet {
             Way::Copy { .. } => COPY_BYTES.min(most),
         };
         Ok(Inlet { input, way, seen: vec![0; bytes], line: Line::Whole })
+    }
+
+    /// The number of the pipe, if it is one that lives no longer than those who hold it, and keeps what stands in it as long.
+    /// One with a name (fifo(7)) does not.
+    pub(super) fn pipe(&self) -> Option<u64> {
+        let link = fs::read_link(format!("/proc/self/fd/{}", self.input.as_raw_fd())).ok()?;
+        link.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
     }
 
     /// What to poll.

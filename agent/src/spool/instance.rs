@@ -1,23 +1,28 @@
-//! One run of `kinetail pipe` in the spool: its directory, the lock on it, and its segments. Does not know where bytes
-//! come from.
+//! One run of `kinetail pipe` in the spool: its directory, the lock on it, and its segments. Knows of where bytes come from
+//! only the number of the pipe.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use std::{ops, process};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::inlet::Place;
-use super::portion::NEWLINE;
-use super::segment::{Number, instance_name};
+use super::portion::{Line, NEWLINE};
+use super::segment::{Number, instance_name, pipe_of};
 use super::{Settings, SpoolError};
 
 /// How often a directory is made anew that was swept away before it could be locked.
 const ATTEMPTS: u32 = 100;
+
+/// How long the last line of a dead instance waits for its end, if it was killed in the middle of it: longer than httpd takes
+/// to start another at the same pipe.
+const SUCCESSION: Duration = Duration::from_secs(10);
 
 /// A running instance. Its directory stays locked for as long as it exists.
 #[derive(Debug)]
@@ -74,15 +79,57 @@ impl ops::AddAssign for Lost {
     }
 }
 
+/// What keeps a segment as it is, for as long as this exists.
+#[derive(Debug)]
+pub(super) enum Seal {
+    /// The next segment.
+    Next,
+    /// Its instance is dead, and none goes on in its place.
+    Death(#[expect(dead_code, reason = "it is held, not used")] Lock),
+}
+
 impl Instance {
+    /// Begins to take in what comes out of `pipe`, where it is one. Goes on where an instance that read the same was killed
+    /// in the middle of a line, of which the rest is still to come.
+    pub(super) fn begin(settings: &Settings, pipe: Option<u64>) -> Result<Instance, SpoolError> {
+        let killed = pipe.map(|pipe| Instance::succeed(settings, pipe)).transpose();
+        match killed.map_err(SpoolError::write(&settings.directory))?.flatten() {
+            Some(instance) => Ok(instance),
+            None => Instance::make(settings, pipe),
+        }
+    }
+
+    /// Takes the place of an instance that was killed in the middle of a line out of `pipe`.
+    fn succeed(settings: &Settings, pipe: u64) -> io::Result<Option<Instance>> {
+        for directory in listed(&settings.directory)? {
+            let name = directory.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            if pipe_of(name) != Some(pipe) {
+                continue;
+            }
+            let Some(lock) = Lock::take(&directory)? else { continue };
+            let segments = segments_of(&directory)?;
+            let Some((last, number)) = segments.last().and_then(|last| Some((last, number(last)?))) else {
+                continue;
+            };
+            let file = writable(last)?;
+            if awaits_its_end(&file)? {
+                let end = file.metadata()?.len();
+                let (settings, next) = (settings.clone(), number.next());
+                let current = Some(Segment { file, end });
+                return Ok(Some(Instance { settings, directory, next, current, _lock: lock }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Makes the directory of a new instance, and locks it.
-    pub(super) fn begin(settings: &Settings) -> Result<Instance, SpoolError> {
+    fn make(settings: &Settings, pipe: Option<u64>) -> Result<Instance, SpoolError> {
         let failed = |source| SpoolError::write(&settings.directory)(source);
         DirBuilder::new().recursive(true).mode(0o700).create(&settings.directory).map_err(failed)?;
         // A clock before the epoch puts it before all others, which only makes it the first to be dropped.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         for attempt in 0..ATTEMPTS {
-            let name = instance_name(now, process::id(), attempt);
+            let name = instance_name(now, process::id(), attempt, pipe);
             let directory = settings.directory.join(name);
             match DirBuilder::new().mode(0o700).create(&directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -107,6 +154,11 @@ impl Instance {
     pub(super) fn place(&mut self) -> Option<Place<'_>> {
         let Segment { file, end } = self.current.as_mut()?;
         Some(Place { file, end })
+    }
+
+    /// Whether it goes on in the middle of a line.
+    pub(super) fn line(&self) -> Line {
+        if self.current.is_some() { Line::Begun } else { Line::Whole }
     }
 
     /// Where it is.
@@ -160,9 +212,7 @@ impl Instance {
         segments
             .sort_by_cached_key(|(path, metadata)| (metadata.mtime(), metadata.mtime_nsec(), path.clone()));
         for (path, _) in segments {
-            if !is_sealed(&path) {
-                continue;
-            }
+            let Some(_seal) = sealed(&path) else { continue };
             let dropped = fs::read(&path).and_then(|bytes| fs::remove_file(&path).map(|()| Lost::of(&bytes)));
             match dropped {
                 Ok(lost) => return Ok(Some(lost)),
@@ -191,15 +241,16 @@ impl Lock {
     }
 }
 
-/// Whether nothing will be added to the segment at `path` any more. The last line of one that a dead instance left is ended,
-/// as that of every other.
-pub(super) fn is_sealed(path: &Path) -> bool {
-    let Some((directory, number)) = path.parent().zip(number(path)) else { return false };
+/// The seal of the segment at `path`, if nothing will be added to it any more. The last line of one that a dead instance left
+/// is ended, as that of every other.
+pub(super) fn sealed(path: &Path) -> Option<Seal> {
+    let (directory, number) = path.parent().zip(number(path))?;
     if directory.join(number.next().name()).exists() {
-        return true;
+        return Some(Seal::Next);
     }
     // What cannot be looked at is left as it is.
-    matches!(Lock::take(directory), Ok(Some(_lock)) if end_last_line(path).is_ok())
+    let lock = Lock::take(directory).ok()??;
+    matches!(end_last_line(path), Ok(Line::Whole)).then_some(Seal::Death(lock))
 }
 
 /// The segments of all instances below the directory of a flow.
@@ -235,9 +286,26 @@ pub(super) fn listed(directory: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Ends the last line of the segment of a dead instance, whose lock is held.
-pub(super) fn end_last_line(path: &Path) -> io::Result<()> {
-    end_line(&OpenOptions::new().read(true).write(true).open(path)?)
+/// Ends the last line of the segment of a dead instance, whose lock is held, unless another may still go on there; says what
+/// it is now.
+pub(super) fn end_last_line(path: &Path) -> io::Result<Line> {
+    let file = writable(path)?;
+    if awaits_its_end(&file)? {
+        return Ok(Line::Begun);
+    }
+    end_line(&file).map(|()| Line::Whole)
+}
+
+fn writable(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Whether an instance that was killed so short a time ago left its last line begun that another may take its place.
+fn awaits_its_end(file: &File) -> io::Result<bool> {
+    let written = file.metadata()?.modified()?;
+    // What was written in the future is of a clock that was wrong, and of no use.
+    let is_fresh = SystemTime::now().duration_since(written).is_ok_and(|age| age < SUCCESSION);
+    Ok(is_fresh && last_line(file)? == Line::Begun)
 }
 
 /// Whether a write failed as the disk, or what its user may have of it, is used up.
@@ -247,11 +315,18 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 
 /// Adds the newline that the last line lacks, if it does.
 fn end_line(file: &File) -> io::Result<()> {
-    let end = file.metadata()?.len();
-    let Some(last) = end.checked_sub(1) else { return Ok(()) };
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, last)?;
-    if byte == [NEWLINE] { Ok(()) } else { file.write_all_at(&[NEWLINE], end) }
+    match last_line(file)? {
+        Line::Whole => Ok(()),
+        Line::Begun => file.write_all_at(&[NEWLINE], file.metadata()?.len()),
+    }
+}
+
+/// Whether a newline is the last byte of a segment.
+fn last_line(file: &File) -> io::Result<Line> {
+    let mut last = [0];
+    let Some(at) = file.metadata()?.len().checked_sub(1) else { return Ok(Line::Whole) };
+    file.read_exact_at(&mut last, at)?;
+    Ok(Line::Whole.behind(&last))
 }
 
 fn number(path: &Path) -> Option<Number> {

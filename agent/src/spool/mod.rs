@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each instance has a directory of its own, so that the two that httpd has at once during a graceful restart do not meet.
-//! It holds a lock on that directory for as long as it lives. A segment is sealed, and nothing is added to it any more,
+//! It holds a lock on that directory for as long as it lives. Only one that is killed in the middle of a line, and whose pipe
+//! another reads soon, hands its directory on to that. A segment is sealed, and nothing is added to it any more,
 //! when the next one exists or when the lock is free. The agent reads all segments of the flow, those of dead instances
 //! like those of live ones, and [`sweep()`]s away what is sealed and delivered. Only [`feed()`] ever removes more: when the
 //! spool is full, the oldest sealed segment, which it tells.

@@ -30,9 +30,19 @@ impl Number {
     }
 }
 
-/// The name of the directory of an instance that begins so long `since` the epoch: those that begin later sort behind it.
-pub(super) fn instance_name(since: Duration, process: u32, attempt: u32) -> String {
-    format!("{:014}-{process}-{attempt}", since.as_millis())
+/// What stands before the number of the pipe in the name of an instance.
+const PIPE: &str = "-pipe";
+
+/// The name of the directory of an instance that begins so long `since` the epoch: those that begin later sort behind it. It
+/// ends with the number of the `pipe` that it reads, if it does.
+pub(super) fn instance_name(since: Duration, process: u32, attempt: u32, pipe: Option<u64>) -> String {
+    let pipe = pipe.map(|pipe| format!("{PIPE}{pipe}")).unwrap_or_default();
+    format!("{:014}-{process}-{attempt}{pipe}", since.as_millis())
+}
+
+/// The number of the pipe that the instance of this name reads, if it does.
+pub(super) fn pipe_of(name: &str) -> Option<u64> {
+    name.rsplit_once(PIPE)?.1.parse().ok()
 }
 
 #[cfg(test)]
@@ -66,8 +76,13 @@ mod tests {
 
         #[test]
         fn instances_sort_by_their_beginning(one in 0..1_u64 << 45, other in 0..1_u64 << 45, process: u32) {
-            let name = |millis| instance_name(Duration::from_millis(millis), process, 0);
+            let name = |millis| instance_name(Duration::from_millis(millis), process, 0, None);
             prop_assert_eq!(name(one).cmp(&name(other)), one.cmp(&other));
+        }
+
+        #[test]
+        fn instances_are_found_by_their_pipe(process: u32, attempt: u32, pipe: Option<u64>) {
+            prop_assert_eq!(pipe_of(&instance_name(Duration::ZERO, process, attempt, pipe)), pipe);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::instance::{Lock, end_last_line, is_sealed, listed, segments_of};
+use super::instance::{Lock, end_last_line, listed, sealed, segments_of};
 use crate::chain::Chain;
 
 /// How far a file is delivered, and that this is on the disk.
@@ -22,7 +22,7 @@ pub struct Delivered {
 
 /// Removes those segments below `flow`, the directory of a flow in the spool, that are sealed and wholly delivered, and the
 /// directories of dead instances that are left empty by that. Ends the last line of a dead instance, so that it can be
-/// delivered.
+/// delivered, but not before another has had the time to go on in its place.
 pub fn sweep(flow: &Path, delivered: &[Delivered]) {
     for Delivered { path, place, end } in delivered {
         if !path.starts_with(flow) {
@@ -34,7 +34,7 @@ pub fn sweep(flow: &Path, delivered: &[Delivered]) {
         };
         // Asked before and after: an instance that dies in between may have added to it.
         if is_whole()
-            && is_sealed(path)
+            && let Some(_seal) = sealed(path)
             && is_whole()
             && let Err(error) = fs::remove_file(path)
         {
@@ -47,7 +47,7 @@ pub fn sweep(flow: &Path, delivered: &[Delivered]) {
         // What fails here comes up again; a directory in which there is anything else stays.
         match segments_of(&instance).unwrap_or_default().last() {
             None => fs::remove_dir(&instance).unwrap_or_default(),
-            Some(last) => end_last_line(last).unwrap_or_default(),
+            Some(last) => drop(end_last_line(last)),
         }
     }
 }

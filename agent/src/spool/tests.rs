@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::instance::Instance;
+use super::portion::Line;
 use super::*;
 use crate::expression::Expression;
 
@@ -57,12 +59,24 @@ impl Stage {
         self.segments().iter().flat_map(|path| fs::read(path).unwrap()).collect()
     }
 
-    /// An instance that lives, with a segment that holds these bytes.
+    /// An instance that lives and reads a file, with a segment that holds these bytes.
     fn living(&self, bytes: &[u8]) -> Instance {
-        let mut instance = Instance::begin(&self.settings).unwrap();
+        self.reading(None, bytes)
+    }
+
+    /// An instance that reads `pipe`.
+    fn reading(&self, pipe: Option<u64>, bytes: &[u8]) -> Instance {
+        let mut instance = Instance::begin(&self.settings, pipe).unwrap();
         instance.turn().unwrap();
         instance.place().unwrap().file.write_all(bytes).unwrap();
         instance
+    }
+
+    /// Makes it long ago that the segments were written to.
+    fn age(&self) {
+        for path in self.segments() {
+            File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
     }
 
     /// Sweeps when so many bytes of each segment are delivered.
@@ -81,6 +95,10 @@ fn pipe(bytes: &[u8]) -> io::PipeReader {
     let (reader, mut writer) = io::pipe().unwrap();
     writer.write_all(bytes).unwrap();
     reader
+}
+
+fn inode(pipe: &io::PipeReader) -> u64 {
+    File::from(std::os::fd::OwnedFd::from(pipe.try_clone().unwrap())).metadata().unwrap().ino()
 }
 
 fn roomy() -> Stage {
@@ -240,8 +258,45 @@ fn of_a_living_instance_only_sealed_segments_are_swept_away() {
 fn the_last_line_of_a_dead_instance_is_ended_and_stays_until_it_is_delivered() {
     let stage = roomy();
     drop(stage.living(b"one\ntw"));
+    stage.age();
     stage.sweep(|_| 4);
     assert_eq!(stage.held(), b"one\ntw\n");
+}
+
+#[test]
+fn the_rest_of_a_line_in_whose_middle_an_instance_was_killed_comes_behind_its_beginning() {
+    let stage = roomy();
+    let rest = pipe(b"o\nthree\n");
+    drop(stage.reading(Some(inode(&rest)), b"one\ntw"));
+    stage.sweep(fs::Metadata::len);
+    assert_eq!(stage.held(), b"one\ntw", "it was ended, or taken away");
+    stage.feed(rest);
+    assert_eq!(stage.held(), b"one\ntwo\nthree\n");
+    assert_eq!(stage.segments().len(), 1);
+}
+
+#[test]
+fn nobody_goes_on_behind_another_pipe_a_whole_line_an_old_one_or_one_who_lives() {
+    let stage = roomy();
+    let line_of_next = || Instance::begin(&stage.settings, Some(7)).unwrap().line();
+    drop(stage.reading(Some(8), b"one\ntw"));
+    drop(stage.reading(None, b"one\ntw"));
+    drop(stage.reading(Some(7), b"one\n"));
+    let living = stage.reading(Some(7), b"one\ntw");
+    assert_eq!(line_of_next(), Line::Whole);
+    drop(living);
+    assert_eq!(line_of_next(), Line::Begun);
+    stage.age();
+    assert_eq!(line_of_next(), Line::Whole);
+}
+
+#[test]
+fn a_pipe_with_a_name_has_no_number() {
+    let stage = roomy();
+    let path = stage.home.path().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let fifo = File::options().read(true).write(true).open(path).unwrap();
+    assert_eq!(inlet::Inlet::new(fifo.into(), 4096).unwrap().pipe(), None);
 }
 
 #[test]

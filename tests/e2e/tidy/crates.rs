@@ -104,7 +104,7 @@ pub(crate) const AGENT: Crate = Crate {
         // The words for a format are those of the command line; what they mean is the step's.
         ("cli/arguments", &["parse"]),
         // It tells what the steps were set to do.
-        ("cli/check", &["layout", "parse", "source", "spool"]),
+        ("cli/check", &["batch", "layout", "parse", "send", "source", "spool"]),
         ("cli/parse", &["batch", "layout", "parse", "position", "quarantine", "source", "split"]),
         // Where no agent runs, it does what one would.
         ("cli/checkpoint", &["checkpoint", "position", "source"]),
@@ -118,6 +118,8 @@ pub(crate) const AGENT: Crate = Crate {
     shell: &[
         "source",
         "send/mod",
+        "send/exchange",
+        "send/firehose",
         "send/kinesis",
         "checkpoint/mod",
         "checkpoint/store",
@@ -146,8 +148,11 @@ pub(crate) const AGENT: Crate = Crate {
         "spool/segment",
         "parse",
         "batch",
+        "send/arn",
+        "send/proxy",
         "send/settle",
         "send/pace",
+        "send/waits",
         "checkpoint/ledger",
         "quarantine/entry",
         "quarantine/format",

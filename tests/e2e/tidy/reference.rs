@@ -237,7 +237,7 @@ mod tests {
     fn keys_are_the_same_in_both_places() {
         check(
             "agent/src/config/keys.rs",
-            "[agent(\"flows\", Objects), agent(\"proxy\").refused(\"\"), flow(\"order\").not_yet()]",
+            "[agent(\"flows\", Objects), agent(\"proxy\").refused(\"\"), flow(\"order\").ours()]",
             &[
                 "etc/agent.json.md: Key `order` has no row",
                 "etc/agent.json.md: Key `name` is not in agent/src/config/keys.rs",

@@ -20,6 +20,10 @@ const WALLS: [Wall; 4] = [
         inside: &[
             "agent/src/source/ec2",
             "agent/src/send/aws",
+            "agent/src/send/connections",
+            "agent/src/send/wallet",
+            "agent/src/send/exchange",
+            "agent/src/send/firehose",
             "agent/src/send/kinesis",
             "agent/src/report/cloudwatch/publisher",
             "lambda/src/fault",
@@ -143,7 +147,7 @@ mod tests {
             "agent/src/send/mod.rs",
             "\nfn f(client: aws_sdk_kinesis::Client) {}",
             &[
-                "agent/src/send/mod.rs:2: the crates of the AWS SDK belong to source/ec2 and send/aws and send/kinesis and report/cloudwatch/publisher",
+                "agent/src/send/mod.rs:2: the crates of the AWS SDK belong to source/ec2 and send/aws and send/connections and send/wallet and send/exchange and send/firehose and send/kinesis and report/cloudwatch/publisher",
             ],
         );
         check("lambda/src/aside.rs", "use aws_smithy_types::DateTime;", &[]);

@@ -12,24 +12,24 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// A request or an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// The first line without its end.
     start: String,
     /// Name and value, in order, without `content-length`, which is that of the body.
     headers: Vec<(String, String)>,
     /// The body.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Message {
     /// An answer with a JSON body.
-    pub(super) fn answer(status: &str, body: Vec<u8>) -> Message {
+    pub(crate) fn answer(status: &str, body: Vec<u8>) -> Message {
         let headers = vec![("content-type".to_owned(), "application/x-amz-json-1.1".to_owned())];
         Message { start: format!("HTTP/1.1 {status}"), headers, body }
     }
 
     /// Reads the next message; none if the other side has ended the connection between two.
-    pub(super) async fn read(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Message>> {
+    pub(crate) async fn read(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Message>> {
         let Some(start) = head_line(from).await? else { return Ok(None) };
         let mut message = Message { start, headers: Vec::new(), body: Vec::new() };
         let mut length = 0;
@@ -59,7 +59,7 @@ impl Message {
     }
 
     /// Writes it whole.
-    pub(super) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    pub(crate) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let mut bytes = format!("{}\r\n", self.start).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -71,12 +71,25 @@ impl Message {
     }
 
     /// The value of a header, by its name in lower case.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.0 == name).map(|header| header.1.as_str())
     }
 
+    /// The method of a request and what it is for.
+    pub(crate) fn target(&self) -> Option<(&str, &str)> {
+        let (method, rest) = self.start.split_once(' ')?;
+        Some((method, rest.split_once(' ')?.0))
+    }
+
+    /// Makes it a request of the same method for something else, which no proxy needs to see.
+    pub(crate) fn aim(&mut self, target: &str) {
+        let method = self.start.split(' ').next().unwrap_or_default();
+        self.start = format!("{method} {target} HTTP/1.1");
+        self.headers.retain(|(name, _)| name != "proxy-authorization");
+    }
+
     /// Whether an answer says that all went well.
-    pub(super) fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.start.split(' ').nth(1) == Some("200")
     }
 }

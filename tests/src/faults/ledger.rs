@@ -35,7 +35,7 @@ pub struct Request {
     pub arrived: SystemTime,
     /// When its answer had been written; none if it never was.
     pub answered: Option<SystemTime>,
-    /// Its records; empty for anything but `PutRecords`.
+    /// Its records; empty for anything but `PutRecords` and `PutRecordBatch`.
     pub entries: Vec<Entry>,
 }
 
@@ -48,8 +48,8 @@ impl Request {
     }
 
     /// Notes the endpoint's own answer to the entries that were forwarded, in their order.
-    pub(super) fn take(&mut self, forwarded: &[bool], answer: &Value) -> Result<()> {
-        let results = answer["Records"].as_array().context("an answer without records")?;
+    pub(super) fn take(&mut self, operation: Operation, forwarded: &[bool], answer: &Value) -> Result<()> {
+        let results = answer[operation.verdicts()].as_array().context("an answer without records")?;
         let mut results = results.iter();
         for (entry, forwarded) in self.entries.iter_mut().zip(forwarded) {
             if *forwarded {
@@ -76,6 +76,55 @@ impl Request {
     }
 }
 
+/// What offers entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// Of Kinesis.
+    PutRecords,
+    /// Of Firehose.
+    PutRecordBatch,
+}
+
+impl Operation {
+    /// That of a request with this `X-Amz-Target`, if it offers anything.
+    pub(super) fn of(target: &str) -> Option<Operation> {
+        match target.rsplit_once('.')?.1 {
+            "PutRecords" => Some(Operation::PutRecords),
+            "PutRecordBatch" => Some(Operation::PutRecordBatch),
+            _ => None,
+        }
+    }
+
+    /// What an answer calls its verdicts.
+    fn verdicts(self) -> &'static str {
+        match self {
+            Operation::PutRecords => "Records",
+            Operation::PutRecordBatch => "RequestResponses",
+        }
+    }
+
+    /// What an answer calls the number of those refused.
+    fn failed(self) -> &'static str {
+        match self {
+            Operation::PutRecords => "FailedRecordCount",
+            Operation::PutRecordBatch => "FailedPutCount",
+        }
+    }
+
+    /// How it says that an entry is refused for now.
+    fn refusal(self) -> Value {
+        match self {
+            Operation::PutRecords => json!({
+                "ErrorCode": "ProvisionedThroughputExceededException",
+                "ErrorMessage": "Rate exceeded for shard shardId-000000000000",
+            }),
+            Operation::PutRecordBatch => {
+                json!({ "ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down." })
+            }
+        }
+    }
+}
+
 fn entry(record: &Value) -> Result<Entry> {
     let data = record["Data"].as_str().context("a record without data")?;
     let data = base64_simd::STANDARD.decode_to_vec(data).context("data that is not base64")?;
@@ -91,22 +140,17 @@ pub(super) fn thin_out(body: &mut Value, forwarded: &[bool]) {
 }
 
 /// Puts refusals into an answer where entries were not forwarded.
-pub(super) fn fill_in(answer: &Value, forwarded: &[bool]) -> Value {
-    let mut taken = answer["Records"].as_array().into_iter().flatten();
+pub(super) fn fill_in(operation: Operation, answer: &Value, forwarded: &[bool]) -> Value {
+    let mut taken = answer[operation.verdicts()].as_array().into_iter().flatten();
     let records: Vec<Value> = forwarded
         .iter()
         .map(|forwarded| {
             let result = if *forwarded { taken.next().cloned() } else { None };
-            result.unwrap_or_else(|| {
-                json!({
-                    "ErrorCode": "ProvisionedThroughputExceededException",
-                    "ErrorMessage": "Rate exceeded for shard shardId-000000000000",
-                })
-            })
+            result.unwrap_or_else(|| operation.refusal())
         })
         .collect();
     let failed = records.iter().filter(|record| !record["ErrorCode"].is_null()).count();
-    json!({ "FailedRecordCount": failed, "Records": records })
+    json!({ operation.failed(): failed, operation.verdicts(): records })
 }
 
 /// Entries that were offered although an earlier answer had said that the stream has them.
@@ -125,6 +169,13 @@ pub fn offered_after_acceptance(requests: &[Request]) -> Vec<&[u8]> {
         *earlier += usize::from(entry.fate == Fate::Accepted);
     }
     again
+}
+
+/// Entries that the agent was told are not in the stream.
+#[must_use]
+pub fn refused(requests: &[Request]) -> u64 {
+    let entries = requests.iter().flat_map(|request| &request.entries);
+    entries.map(|entry| u64::from(entry.fate == Fate::Refused)).sum()
 }
 
 /// Entries whose sender never heard what became of them.

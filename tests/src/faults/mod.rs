@@ -6,12 +6,13 @@
 //!
 //! The mode can be changed while requests run; a request lives by the mode that is set when it has been read whole.
 
-mod http;
+pub(crate) mod http;
 mod ledger;
 mod proxy;
 
-pub use ledger::{Entry, Fate, Request, offered_after_acceptance, unanswered};
+pub use ledger::{Entry, Fate, Request, offered_after_acceptance, refused, unanswered};
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,6 +46,9 @@ pub enum Mode {
         /// What is not taken.
         word: &'static str,
     },
+    /// Where it is signed with a key that [ends](ENDS), it is answered with status 400 after that, and not forwarded; others are
+    /// forwarded and answered.
+    Expire,
     /// The endpoint takes it; the answer is held until the mode is neither this nor [`Mode::Hold`].
     HoldAnswers,
     /// It is neither forwarded nor answered until the mode changes; forgotten if the client goes before that.
@@ -66,7 +70,11 @@ struct Shared {
     mode: watch::Sender<Mode>,
     connections: watch::Sender<usize>,
     ledger: Mutex<Vec<Request>>,
+    keys: Mutex<BTreeSet<String>>,
 }
+
+/// How the name of an access key begins that ends at the time that follows, in milliseconds since 1970.
+pub const ENDS: &str = "AKIDUNTIL";
 
 impl Faults {
     /// Starts a proxy in front of `upstream`, on a free port, in mode [`Mode::Pass`].
@@ -82,6 +90,7 @@ impl Faults {
             mode: watch::Sender::new(Mode::Pass),
             connections: watch::Sender::new(0),
             ledger: Mutex::default(),
+            keys: Mutex::default(),
         });
         let server = Background::start("faults", proxy::serve(listener, Arc::clone(&shared)))?;
         Ok(Faults { address, shared, _server: server })
@@ -107,6 +116,12 @@ impl Faults {
     /// Looks at all requests so far, in the order in which they were read.
     pub fn look<T>(&self, look: impl FnOnce(&[Request]) -> T) -> T {
         look(&self.shared.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The names of the access keys that requests were signed with so far.
+    #[must_use]
+    pub fn keys(&self) -> BTreeSet<String> {
+        self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until nobody is connected: what a dead client has sent has been dealt with.

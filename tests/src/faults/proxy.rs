@@ -11,8 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::http::Message;
-use super::ledger::{self, Request};
-use super::{Mode, Shared};
+use super::ledger::{self, Operation, Request};
+use super::{ENDS, Mode, Shared};
+use crate::cloud::moment::Moment;
 
 /// Accepts connections for ever.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -82,9 +83,15 @@ async fn exchange(
     mode: &mut watch::Receiver<Mode>,
     shared: &Shared,
 ) -> Result<Next> {
-    let puts = request.header("x-amz-target").is_some_and(|target| target.ends_with(".PutRecords"));
-    let body: Option<Value> = puts.then(|| serde_json::from_slice(&request.body)).transpose()?;
+    let operation = request.header("x-amz-target").and_then(Operation::of);
+    let body: Option<Value> = operation.map(|_| serde_json::from_slice(&request.body)).transpose()?;
     let noted = Request::of(body.as_ref())?;
+    let key = key(&request).unwrap_or_default();
+    shared.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+    let has_ended = key
+        .strip_prefix(ENDS)
+        .and_then(|end| end.parse().ok())
+        .is_some_and(|end| Moment::now().to_millis() >= end);
     let entries = noted.entries.len();
     let place = {
         let mut ledger = shared.ledger();
@@ -110,20 +117,32 @@ async fn exchange(
             shared.note(place, Request::answer);
             return Ok(Next::Request);
         }
+        Mode::Expire if has_ended => {
+            let message = "The security token included in the request is expired";
+            let body = json!({ "__type": "ExpiredTokenException", "message": message });
+            Message::answer("400 Bad Request", body.to_string().into_bytes()).write(client).await?;
+            shared.note(place, Request::answer);
+            return Ok(Next::Request);
+        }
         Mode::Refuse { percent } => percent,
-        Mode::Pass | Mode::Invalid { .. } | Mode::ResetAfter | Mode::HoldAnswers | Mode::Hold => 0,
+        Mode::Pass
+        | Mode::Expire
+        | Mode::Invalid { .. }
+        | Mode::ResetAfter
+        | Mode::HoldAnswers
+        | Mode::Hold => 0,
     };
 
     let forwarded: Vec<bool> = (0..entries).map(|_| fastrand::u8(..100) >= percent).collect();
-    let answer = match body {
-        Some(body) if forwarded.contains(&false) => {
-            thinned(request, body, &forwarded, upstream, place, shared).await?
+    let answer = match body.zip(operation) {
+        Some((body, operation)) if forwarded.contains(&false) => {
+            thinned(request, operation, body, &forwarded, upstream, place, shared).await?
         }
-        Some(_) => {
+        Some((_, operation)) => {
             let answer = forward(&request, upstream, shared).await?;
             if answer.is_ok() {
                 let taken = serde_json::from_slice(&answer.body)?;
-                shared.note(place, |request| request.take(&forwarded, &taken))?;
+                shared.note(place, |request| request.take(operation, &forwarded, &taken))?;
             }
             answer
         }
@@ -144,6 +163,13 @@ async fn exchange(
     Ok(Next::Request)
 }
 
+/// The name of the access key that a request is signed with:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
+fn key(request: &Message) -> Option<&str> {
+    let (_, behind) = request.header("authorization")?.split_once("Credential=")?;
+    Some(behind.split_once('/')?.0)
+}
+
 /// Waits until the mode is one that lets a request go on; none if the client goes before that.
 async fn released(
     mode: &mut watch::Receiver<Mode>,
@@ -161,6 +187,7 @@ async fn released(
 /// Forwards only some entries, and answers for all.
 async fn thinned(
     mut request: Message,
+    operation: Operation,
     mut body: Value,
     forwarded: &[bool],
     upstream: &mut Option<BufReader<TcpStream>>,
@@ -171,7 +198,7 @@ async fn thinned(
         // An empty request would be refused as invalid.
         return Ok(Message::answer(
             "200 OK",
-            ledger::fill_in(&Value::Null, forwarded).to_string().into_bytes(),
+            ledger::fill_in(operation, &Value::Null, forwarded).to_string().into_bytes(),
         ));
     }
     ledger::thin_out(&mut body, forwarded);
@@ -179,8 +206,8 @@ async fn thinned(
     let mut answer = forward(&request, upstream, shared).await?;
     if answer.is_ok() {
         let taken = serde_json::from_slice(&answer.body)?;
-        shared.note(place, |request| request.take(forwarded, &taken))?;
-        answer.body = ledger::fill_in(&taken, forwarded).to_string().into_bytes();
+        shared.note(place, |request| request.take(operation, forwarded, &taken))?;
+        answer.body = ledger::fill_in(operation, &taken, forwarded).to_string().into_bytes();
     }
     Ok(answer)
 }

@@ -16,7 +16,7 @@ fn drop_ins_add_their_flows_in_the_order_of_their_names() {
     };
     let host = host(FLOW, &[("20.json", &flow("c")), ("10.json", &flow("b"))]);
     let config = load_host(&host).unwrap();
-    let streams: Vec<_> = config.flows.iter().map(|flow| flow.stream.as_str()).collect();
+    let streams: Vec<_> = config.flows.iter().map(|flow| flow.destination.name()).collect();
     assert_eq!(streams, ["app", "b", "c"]);
     assert_eq!(config.warnings, []);
 }

@@ -63,10 +63,12 @@ pub(super) struct Datum {
 }
 
 /// What was seen of one flow at the end of a period.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Look<'a> {
-    /// The stream that it writes to.
+    /// The name of the stream that it writes to.
     pub stream: &'a str,
+    /// What the Java agent's dimension calls that stream.
+    pub destination: String,
     /// What its calls came to in the period.
     pub calls: Figures,
     /// Periods in a row, up to this one, at whose end it had a file that cannot be read.
@@ -80,8 +82,7 @@ pub(super) fn data(looks: &[Look<'_>], at: Duration) -> Vec<Datum> {
         let sum = sums.entry((destination, name));
         sum.and_modify(|sum| *sum = sum.and(statistics)).or_insert(statistics);
     };
-    for Look { stream, calls, failures } in looks {
-        let destination = format!("KinesisStream:{stream}");
+    for Look { stream, destination, calls, failures } in looks {
         let Figures { offered, taken, refused, bytes, failed } = *calls;
         let figures = [
             (Name::RecordSendAttempts, offered),
@@ -96,7 +97,7 @@ pub(super) fn data(looks: &[Look<'_>], at: Duration) -> Vec<Datum> {
             }
         }
         // Its dimension was the stream's bare name; under that of all the others it is told, too.
-        for destination in [destination, (*stream).to_owned()] {
+        for destination in [destination.clone(), (*stream).to_owned()] {
             add(destination, Name::ConsecutiveProcessingErrors, Statistics::of(*failures));
         }
     }
@@ -133,7 +134,12 @@ pub(super) mod tests {
     #[test]
     fn a_call_is_told_as_the_java_agent_told_it() {
         check(
-            &[Look { stream: "s", calls: answered(7, 3), failures: 0 }],
+            &[Look {
+                stream: "s",
+                destination: "KinesisStream:s".to_owned(),
+                calls: answered(7, 3),
+                failures: 0,
+            }],
             &[
                 datum(Name::RecordSendAttempts, "KinesisStream:s", 10),
                 datum(Name::RecordsSent, "KinesisStream:s", 7),
@@ -149,7 +155,12 @@ pub(super) mod tests {
     #[test]
     fn a_period_without_a_call_tells_only_that_all_is_well_or_for_how_long_it_is_not() {
         check(
-            &[Look { stream: "s", calls: Figures::default(), failures: 4 }],
+            &[Look {
+                stream: "s",
+                destination: "KinesisStream:s".to_owned(),
+                calls: Figures::default(),
+                failures: 4,
+            }],
             &[
                 datum(Name::ConsecutiveProcessingErrors, "KinesisStream:s", 4),
                 datum(Name::ConsecutiveProcessingErrors, "s", 4),
@@ -159,7 +170,12 @@ pub(super) mod tests {
 
     #[test]
     fn flows_to_one_stream_are_added_together_and_others_are_not() {
-        let look = |stream, taken| Look { stream, calls: answered(taken, 0), failures: 0 };
+        let look = |stream, taken| Look {
+            stream,
+            destination: format!("KinesisStream:{stream}"),
+            calls: answered(taken, 0),
+            failures: 0,
+        };
         let data = data(&[look("a", 2), look("b", 5), look("a", 3)], AT);
         let sent = |destination: &str| {
             let is_meant =

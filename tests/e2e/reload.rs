@@ -237,6 +237,24 @@ async fn a_flow_that_is_gone_goes_on_where_it_was_when_it_is_back() -> Result<()
 }
 
 #[tokio::test]
+async fn what_a_flow_counted_stays_counted_when_it_is_gone() -> Result<()> {
+    let scene = change(scene().await?, &[("stays", json!({})), ("goes", json!({}))]);
+    let mut stays = Writer::open(scene.host.log("stays"))?;
+    let mut goes = Writer::numbered_from(scene.host.log("goes"), 1000)?;
+    goes.write(10)?;
+    let agent = scene.host.start()?;
+    scene.host.settled(10).await?;
+    let scene = change(scene, &[("stays", json!({}))]);
+    reload(&scene.host, &agent, RELOADED).await?;
+    stays.write(5)?;
+    // In the metrics, and in the Java agent's words at the end.
+    let written: Vec<&[u8]> = stays.written().chain(goes.written()).collect();
+    scene.delivered_exactly(agent, written, 0).await?;
+    ensure_said(&scene.host, "Agent: Progress: 15 records parsed", 1)?;
+    ensure_said(&scene.host, "and 15 records sent successfully to destinations", 1)
+}
+
+#[tokio::test]
 async fn a_flow_that_is_new_begins_where_it_is_told_to() -> Result<()> {
     let scene = change(scene().await?, &[("stays", json!({}))]);
     let (mut start, mut end) =

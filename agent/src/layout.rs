@@ -15,8 +15,11 @@ use crate::expression::Expression;
 /// yet, so that the search for a record's end never needs more than this at once.
 const TESTED_BYTES: usize = 64 * 1024;
 
+/// The longest record that is kept whole unless a stream takes longer ones.
+pub const RECORD_BYTES: usize = 1024 * 1024;
+
 /// What a flow's files look like.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Layout {
     /// How many lines at the beginning of a file are no records.
     pub header_lines: u64,
@@ -24,6 +27,15 @@ pub struct Layout {
     pub records: Records,
     /// Matches, as a whole and without the white space around it, the record behind which a file has no more.
     pub footer: Option<Expression>,
+    /// How long a record may be that is kept whole: what a stream takes. What is longer is cut behind it, as the Java agent
+    /// does.
+    pub record_bytes: usize,
+}
+
+impl Default for Layout {
+    fn default() -> Layout {
+        Layout { header_lines: 0, records: Records::EachLine, footer: None, record_bytes: RECORD_BYTES }
+    }
 }
 
 /// What a record is.

@@ -6,6 +6,7 @@ use std::io::Write;
 use anyhow::{Context, Result, ensure};
 use kinetail_tests::agent::Agent;
 use kinetail_tests::endpoint::Throughput;
+use kinetail_tests::faults::Mode;
 use kinetail_tests::oracle;
 use kinetail_tests::scene::{STREAM, Scene};
 use kinetail_tests::wait;
@@ -206,6 +207,50 @@ async fn a_line_that_no_record_holds_is_cut_and_ends_with_the_terminator() -> Re
     let text = long.data.strip_suffix(b"#CUT\n").context("no terminator")?;
     ensure!(text.iter().all(|byte| *byte == b'x'));
     agent.stop().await
+}
+
+/// Checks how long the records are that become of lines with 0.5, 3 and 5 MB.
+async fn check_large_records(keys: Value, mode: Mode, limit: usize) -> Result<()> {
+    /// The longest key that the agent makes.
+    const KEY_BYTES: usize = 16;
+    let scene = scene("app.log", keys).await?;
+    let mut writer = Writer::open(scene.host.log("app.log"))?;
+    let lines = [500_000, 3_000_000, 5_000_000];
+    for len in lines {
+        writer.write_raw(&[vec![b'x'; len - 1], vec![b'\n']].concat())?;
+    }
+    scene.faults.set(mode);
+    let agent = scene.host.start()?;
+    let metrics = scene.host.settled(3).await.with_context(|| scene.host.agent_log())?;
+    let cut = lines.into_iter().filter(|len| *len > limit).count();
+    ensure!(metrics.sum("kinetail_lines_truncated_total")? == cut as u64);
+    let mut sizes: Vec<usize> = scene.faults.look(|requests| {
+        requests.iter().flat_map(|request| &request.entries).map(|entry| entry.data.len()).collect()
+    });
+    sizes.sort_unstable();
+    ensure!(sizes.len() == lines.len(), "{sizes:?}");
+    for (line, size) in lines.into_iter().zip(sizes) {
+        let is_right = if line > limit { (limit - KEY_BYTES..limit).contains(&size) } else { size == line };
+        ensure!(is_right, "of {line} bytes {size}");
+    }
+    agent.stop().await
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_larger_records_gets_longer_lines_whole() -> Result<()> {
+    check_large_records(json!({ "requestBytes": 10 << 20 }), Mode::TakeLarge { record_kib: 4096 }, 4 << 20)
+        .await
+}
+
+#[tokio::test]
+async fn a_record_is_no_larger_than_a_request() -> Result<()> {
+    check_large_records(json!({ "requestBytes": 2 << 20 }), Mode::TakeLarge { record_kib: 4096 }, 2 << 20)
+        .await
+}
+
+#[tokio::test]
+async fn a_stream_that_may_not_be_asked_is_taken_for_one_with_the_old_limit() -> Result<()> {
+    check_large_records(json!({}), Mode::Deny { operation: "DescribeStreamSummary" }, 1 << 20).await
 }
 
 #[tokio::test]

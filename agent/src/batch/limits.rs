@@ -115,6 +115,11 @@ impl Settings {
     /// How many bytes a packed entry has unless configured: as many as those of the Kinesis Producer Library.
     pub const DEFAULT_PACKED_BYTES: usize = 51_200;
 
+    /// Takes records as large as the stream says it does, if a request holds them.
+    pub fn admit(&mut self, record_bytes: usize) {
+        self.record_bytes = record_bytes.min(self.limits.bytes().max(RECORD_BYTES));
+    }
+
     /// How many bytes of a record the stream takes.
     #[must_use]
     pub fn room(&self) -> usize {

@@ -157,7 +157,7 @@ fn describe_step(step: &Step) -> String {
 
 /// Tells how files fall into records, where a record is not just a line.
 fn describe_layout(layout: &Layout, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Layout { header_lines, records, footer } = layout;
+    let Layout { header_lines, records, footer, .. } = layout;
     match header_lines {
         0 => {}
         1 => writeln!(f, "  skips  the first line of each")?,

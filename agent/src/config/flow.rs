@@ -11,7 +11,7 @@ use crate::config::raw::{Node, Object, Value};
 use crate::config::section::Section;
 use crate::config::step;
 use crate::expression::{Expression, ExpressionError};
-use crate::layout::{Layout, Records};
+use crate::layout::{Layout, RECORD_BYTES, Records};
 use crate::parse::Parser;
 use crate::position::FlowId;
 use crate::quarantine::OnMismatch;
@@ -56,6 +56,14 @@ pub struct Flow {
     pub batch: batch::Settings,
     /// How long to wait before records are offered again.
     pub waits: Waits,
+}
+
+impl Flow {
+    /// Keeps records whole that are as large as the stream says it takes, if a request holds them.
+    pub fn admit(&mut self, record_bytes: usize) {
+        self.batch.admit(record_bytes);
+        self.source.layout.record_bytes = self.batch.record_bytes.max(RECORD_BYTES);
+    }
 }
 
 /// What one flow may have of what the agent has.
@@ -237,7 +245,7 @@ fn layout(section: &mut Section<'_>) -> Option<Layout> {
     let footer = expression(section, "fileFooterPattern", Expression::whole);
     let start = start?.or_else(|| step::first_line(section));
     let records = start.map_or(Records::EachLine, |pattern| Records::BeginningWith { pattern, idle });
-    Some(Layout { header_lines, records, footer: footer? })
+    Some(Layout { header_lines, records, footer: footer?, ..Layout::default() })
 }
 
 /// The expression of the key `name`, if it has one; nothing if that cannot be followed.

@@ -109,7 +109,7 @@ pub static KEYS: &[Key] = &[
     flow("lingerMillis", millis(5, 3_600_000), "How long the oldest record may wait for others to go with it. Goes before `maxBufferAgeMillis`.").ours().default(Number(1_000)),
     flow("maxBufferAgeMillis", millis(1_000, 900_000), "The Java agent's `lingerMillis`; has an effect only if given."),
     flow("maxBufferSizeRecords", Kind::Number { unit: Unit::Pieces, least: 1, most: 500 }, "How many records one request may hold.").default(Number(500)),
-    flow("requestBytes", bytes(SMALLEST_REQUEST_BYTES, 10 << 20), "How many bytes one request may hold, partition keys included. Goes before `maxBufferSizeBytes`.").ours().default(Number(5 << 20)),
+    flow("requestBytes", bytes(SMALLEST_REQUEST_BYTES, 10 << 20), "How many bytes one request may hold, partition keys included, and thereby one record: a stream that takes records of more than 1 MiB gets longer lines whole. Goes before `maxBufferSizeBytes`.").ours().default(Number(5 << 20)),
     flow("maxBufferSizeBytes", bytes(1, 5 << 20), "The Java agent's `requestBytes`; has an effect only if given."),
     flow("partitionKeyOption", Kind::Word(&["RANDOM", "DETERMINISTIC"]), "Whether a record's partition key is random or made of its content.").default(Text("RANDOM")),
     flow("order", Kind::Word(&["free", "file"]), "Whether the stream keeps the order of each file: then a file has one partition key, and one record on its way at a time. Needs `packing`.").ours().default(Text("free")),

@@ -138,7 +138,7 @@ fn without_a_word_everything_has_its_default() {
     assert_eq!(flow.source.rescan, Duration::from_secs(60));
     assert!(matches!(
         flow.source.layout,
-        Layout { header_lines: 0, records: Records::EachLine, footer: None }
+        Layout { header_lines: 0, records: Records::EachLine, footer: None, .. }
     ));
     assert!(flow.parser.steps().is_empty());
     assert!(!flow.adds_position);
@@ -208,7 +208,7 @@ fn every_honoured_key_does_what_it_says() {
     assert_eq!(flow.name, "access");
     assert_eq!(flow.source.initial_position, InitialPosition::Start);
     assert_eq!(flow.source.rescan, Duration::from_secs(5));
-    let Layout { header_lines, records, footer } = &flow.source.layout;
+    let Layout { header_lines, records, footer, .. } = &flow.source.layout;
     assert_eq!(*header_lines, 2);
     assert!(matches!(records, Records::BeginningWith { pattern, idle }
         if pattern.as_text() == r"\[\d" && *idle == Duration::from_millis(1500)));

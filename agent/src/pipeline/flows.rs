@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use super::cloudwatch::CloudWatch;
 use super::joint::Joint;
 use super::keeping::{Entrant, Entry, Keeping, Message};
+use super::learning::learn;
 use super::record_maker::RecordMaker;
 use super::resume::resume;
 use super::roster::{Manner, Roster};
@@ -231,7 +232,8 @@ impl Flows {
     }
 
     /// Finds the files of flows that are to begin, and what the checkpoint is to be told of them before they do.
-    async fn prepare(&mut self, flows: Vec<Flow>, found: Found) -> Result<(Begun, Entry), RunError> {
+    async fn prepare(&mut self, mut flows: Vec<Flow>, found: Found) -> Result<(Begun, Entry), RunError> {
+        learn(&mut flows, &self.aws).await;
         let host = flows.iter().any(|flow| flow.adds_position).then(host_name).transpose();
         let host = host.map_err(RunError::Host)?.map(Arc::from);
         let (resumes, parked) = resume(&flows, found);

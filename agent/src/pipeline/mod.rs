@@ -18,6 +18,7 @@ mod flows;
 mod instance;
 mod joint;
 mod keeping;
+mod learning;
 mod on_the_way;
 mod quarantine;
 mod reader;

@@ -16,9 +16,9 @@ use super::sending::Sending;
 use super::strays::Strays;
 use super::unprocessed::Unprocessed;
 use super::{PARCELS_QUEUED, RunError};
-use crate::batch::Batcher;
+use crate::batch::{Batcher, Packing};
 use crate::config::Flow;
-use crate::send::{Aws, Sender};
+use crate::send::{Aggregation, Aws, Sender};
 use crate::source::Source;
 
 /// One that runs.
@@ -43,7 +43,9 @@ impl Running {
     ) -> Result<Running, RunError> {
         let (parcels, parceled) = mpsc::channel(PARCELS_QUEUED);
         let (metrics, calls) = (Arc::clone(&joint.metrics), Arc::clone(&joint.calls));
-        let (stream, health) = (flow.destination.connect(aws), Arc::clone(&joint.health));
+        let aggregation =
+            if flow.batch.packing == Packing::Kpl { Aggregation::Kpl } else { Aggregation::None };
+        let (stream, health) = (flow.destination.connect(aws, aggregation), Arc::clone(&joint.health));
         let task = Sending {
             index: joint.index,
             sender: Sender::new(

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::aws::Aws;
+use super::description::Description;
 use super::firehose::Firehose;
-use super::kinesis::Kinesis;
+use super::kinesis::{Aggregation, Kinesis};
 use super::settle::Answer;
 use super::stream::{Fault, Stream};
 use crate::batch::Batch;
@@ -36,11 +37,24 @@ impl Destination {
         }
     }
 
-    /// What calls it.
+    /// What it says of itself; nothing if it is of a kind that says nothing.
+    ///
+    /// # Errors
+    /// If it cannot be asked, or may not.
+    pub async fn describe(&self, aws: &Aws) -> Result<Option<Description>, Fault> {
+        match self {
+            Destination::Kinesis(name) => {
+                Kinesis::new(aws, name, Aggregation::None).describe().await.map(Some)
+            }
+            Destination::Firehose(_) => Ok(None),
+        }
+    }
+
+    /// What calls it, with records that are aggregates or not.
     #[must_use]
-    pub fn connect(&self, aws: &Aws) -> Connected {
+    pub fn connect(&self, aws: &Aws, aggregation: Aggregation) -> Connected {
         Connected(match self {
-            Destination::Kinesis(name) => Service::Kinesis(Kinesis::new(aws, name)),
+            Destination::Kinesis(name) => Service::Kinesis(Kinesis::new(aws, name, aggregation)),
             Destination::Firehose(name) => Service::Firehose(Firehose::new(aws, name)),
         })
     }

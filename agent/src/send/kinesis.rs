@@ -2,15 +2,18 @@
 //!
 //! Source: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 
 use super::arn::StreamArn;
 use super::aws::Aws;
+use super::description::{Description, Distribution, describe};
 use super::exchange::{Exchange, Keyed, Operation, body, fault};
 use super::settle::{Answer, Form};
-use super::stream::{Fault, Stream};
+use super::stream::{Fault, Outcome, Remedy, Stream};
 use super::wallet::Wallet;
 use crate::batch::Batch;
 
@@ -22,34 +25,79 @@ const PUT_RECORDS: Operation = Operation {
     error: |metadata| Error::erase(PutRecordsError::generic(metadata)),
 };
 
+/// Whether records are aggregates of the Kinesis Producer Library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregation {
+    /// They are not.
+    None,
+    /// They are: the stream must not choose their shards.
+    Kpl,
+}
+
 /// One Kinesis stream.
 #[derive(Debug)]
 pub(super) struct Kinesis {
     client: Client,
     wallet: Wallet,
+    /// The stream's name, if it is named by that.
+    name: Option<String>,
     /// The stream's ARN, if that is what it is named by. The SDK makes a host of it.
     arn: Option<String>,
     /// The body up to its first record.
     opening: Vec<u8>,
+    /// Whether the stream is yet to say that it takes aggregates.
+    is_to_ask: AtomicBool,
 }
 
 impl Kinesis {
     /// The stream that is called `stream`, or has it for an ARN.
-    pub(super) fn new(aws: &Aws, stream: &str) -> Kinesis {
+    pub(super) fn new(aws: &Aws, stream: &str, aggregation: Aggregation) -> Kinesis {
         let arn = StreamArn::parse(stream);
         let key = if arn.is_some() { "StreamARN" } else { "StreamName" };
         let named = serde_json::Value::from(stream);
         Kinesis {
             client: aws.kinesis(arn.map(|arn| arn.region)),
             wallet: aws.wallet(),
+            name: arn.is_none().then(|| stream.to_owned()),
             arn: arn.map(|_| stream.to_owned()),
             opening: format!("{{\"{key}\":{named},\"Records\":[").into_bytes(),
+            is_to_ask: AtomicBool::new(aggregation == Aggregation::Kpl),
+        }
+    }
+
+    /// What the stream says of itself.
+    pub(super) async fn describe(&self) -> Result<Description, Fault> {
+        let filling = self.wallet.filling();
+        let described = describe(&self.client, self.name.as_deref(), self.arn.as_deref()).await;
+        described.map_err(|fault| self.wallet.judge(filling, fault))
+    }
+
+    /// Makes sure that the stream takes aggregates. One that may not be asked is taken to.
+    async fn admit_aggregates(&self) -> Result<(), Fault> {
+        match self.describe().await {
+            Ok(Description { distribution: Distribution::ByStream, .. }) => Err(Fault {
+                remedy: Remedy::Act,
+                outcome: Outcome::NotTaken,
+                code: "RecordDistribution".to_owned(),
+                source: "the stream distributes records itself (AUTO), so that who reads aggregates of the Kinesis Producer \
+                         Library drops them; set `\"packing\": \"lines\"`, or the stream to USER_PARTITION_KEY"
+                    .into(),
+            }),
+            // What is not known in passing is asked for again, as an offer is made again.
+            Err(fault) if fault.remedy == Remedy::Again => Err(Fault { outcome: Outcome::NotTaken, ..fault }),
+            Ok(_) | Err(_) => {
+                self.is_to_ask.store(false, Ordering::Relaxed);
+                Ok(())
+            }
         }
     }
 }
 
 impl Stream for Kinesis {
     async fn offer(&self, batch: &Batch, indices: &[usize]) -> Result<Answer, Fault> {
+        if self.is_to_ask.load(Ordering::Relaxed) {
+            self.admit_aggregates().await?;
+        }
         let body = body(&self.opening, batch, indices, Keyed::Yes);
         let exchange = Exchange::new(PUT_RECORDS, body, indices.len());
         let filling = self.wallet.filling();
@@ -74,7 +122,6 @@ mod tests {
 
     use super::*;
     use crate::send::access::{Access, Keys, Role, UserAgent};
-    use crate::send::stream::{Outcome, Remedy};
     use crate::send::tests::batch;
 
     /// An endpoint that takes `calls` requests, answers each with `status` and `answer`, and gives what it took.
@@ -173,7 +220,7 @@ mod tests {
         let (aws, serving) = endpoint(200, answer).await;
         let batch = batch(&[b"left out", b"caf\xc3\xa9 \"x\"\n", b"\xff\x00"]);
 
-        let kinesis = Kinesis::new(&aws, stream);
+        let kinesis = Kinesis::new(&aws, stream, Aggregation::None);
         assert_eq!(kinesis.offer(&batch, &[1, 2]).await.unwrap(), Answer::Accepted);
 
         let entry = |index: usize| {
@@ -211,17 +258,54 @@ mod tests {
         let answer =
             json!({"__type": "com.amazonaws.kinesis#ResourceNotFoundException", "message": "no stream `in`"});
         let (aws, serving) = endpoint(400, answer).await;
-        let fault = Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        let fault =
+            Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
         check(&fault, Remedy::Act, Outcome::NotTaken, "ResourceNotFoundException");
         let text = crate::chain::Chain(&fault).to_string();
         assert_eq!(text, "the call failed (ResourceNotFoundException): no stream `in`");
         serving.abort();
     }
 
+    /// What becomes of an aggregate where the stream says this of itself, and takes what it is offered.
+    async fn offer_aggregate(strategy: &str) -> Result<Answer, Fault> {
+        let summary = json!({
+            "StreamName": "in", "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/in", "StreamStatus": "ACTIVE",
+            "RetentionPeriodHours": 24, "StreamCreationTimestamp": 0, "EnhancedMonitoring": [], "OpenShardCount": 1,
+            "RecordDistributionStrategy": strategy,
+        });
+        let entry = json!({"SequenceNumber": "1", "ShardId": "shardId-000000000000"});
+        let answer = json!({"StreamDescriptionSummary": summary, "FailedRecordCount": 0, "Records": [entry]});
+        let (aws, serving) = endpoint(200, answer).await;
+        let offered = Kinesis::new(&aws, "in", Aggregation::Kpl).offer(&batch(&[b"a"]), &[0]).await;
+        serving.abort();
+        offered
+    }
+
+    #[tokio::test]
+    async fn aggregates_wait_for_a_stream_that_does_not_distribute_them_itself() {
+        assert_eq!(offer_aggregate("USER_PARTITION_KEY").await.unwrap(), Answer::Accepted);
+        let fault = offer_aggregate("AUTO").await.unwrap_err();
+        check(&fault, Remedy::Act, Outcome::NotTaken, "RecordDistribution");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_may_not_be_asked_takes_aggregates() {
+        let answer = json!({"__type": "AccessDeniedException", "message": "no"});
+        let (aws, serving) = endpoint(400, answer).await;
+        let kinesis = Kinesis::new(&aws, "in", Aggregation::Kpl);
+        let fault = kinesis.offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        check(&fault, Remedy::Act, Outcome::NotTaken, "AccessDeniedException");
+        let targets =
+            serving.await.unwrap().into_iter().map(|request| request.headers["x-amz-target"].clone());
+        let expected = ["Kinesis_20131202.DescribeStreamSummary", "Kinesis_20131202.PutRecords"];
+        assert_eq!(targets.collect::<Vec<_>>(), expected);
+    }
+
     #[tokio::test]
     async fn an_answer_that_is_none_leaves_the_outcome_open() {
         let (aws, serving) = endpoint(200, json!({"FailedRecordCount": 0, "Records": []})).await;
-        let fault = Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        let fault =
+            Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
         check(&fault, Remedy::Again, Outcome::Unknown, "Response");
         serving.abort();
     }
@@ -231,7 +315,8 @@ mod tests {
         let (aws, serving) = endpoint(200, json!({})).await;
         serving.abort();
         serving.await.unwrap_err();
-        let fault = Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        let fault =
+            Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
         check(&fault, Remedy::Again, Outcome::NotTaken, "Connect");
     }
 
@@ -244,7 +329,8 @@ mod tests {
             let (mut socket, _) = listener.accept().await.unwrap();
             Request::read(&mut socket).await
         });
-        let fault = Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        let fault =
+            Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
         check(&fault, Remedy::Again, Outcome::Unknown, "Connection");
         assert!(serving.await.unwrap().is_some());
     }
@@ -260,7 +346,7 @@ mod tests {
                 json!({"FailedRecordCount": 0, "Records": [{"SequenceNumber": "1", "ShardId": "s"}]});
             let (url, serving) = serve(1, 200, answer.to_string()).await;
             let aws = Aws::connect(&Access { user_agent, ..access(url) }).await.unwrap();
-            Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap();
+            Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap();
             let header = &serving.await.unwrap()[0].headers["user-agent"];
             assert!(header.starts_with(expected) && header.contains(ends), "{header}");
         }
@@ -274,7 +360,8 @@ mod tests {
         let aws = Aws::connect(&access).await.unwrap();
         // Connections are taken by the kernel, and nobody ever answers.
         tokio::time::pause();
-        let fault = Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        let fault =
+            Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
         check(&fault, Remedy::Again, Outcome::Unknown, "Timeout");
     }
 
@@ -302,7 +389,7 @@ mod tests {
         };
 
         let aws = Aws::connect(&access).await.unwrap();
-        Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap();
+        Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap();
 
         let asked = &assuming.await.unwrap()[0];
         let signature = &asked.headers["authorization"];
@@ -342,7 +429,7 @@ mod tests {
         };
 
         let aws = Aws::connect(&access).await.unwrap();
-        Kinesis::new(&aws, "in").offer(&batch(&[b"a"]), &[0]).await.unwrap();
+        Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap();
         // Nobody listens there any more, but what the call is signed with is asked for before.
         aws.cloudwatch(Some(&url), None).list_metrics().send().await.unwrap_err();
 

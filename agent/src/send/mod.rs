@@ -9,6 +9,7 @@ mod access;
 mod arn;
 mod aws;
 mod connections;
+mod description;
 mod destination;
 mod exchange;
 mod firehose;
@@ -32,8 +33,10 @@ use tracing::{error, info, warn};
 pub use access::{Access, Keys, Patience, Role, UserAgent};
 pub use arn::StreamArn;
 pub use aws::{Aws, AwsError};
+pub use description::{Description, Distribution};
 pub use destination::{Connected, Destination};
 pub use health::{Health, Trouble};
+pub use kinesis::Aggregation;
 pub use proxy::{Proxy, ProxyError};
 #[cfg(test)]
 pub(crate) use settle::tests::acked;

@@ -18,9 +18,6 @@ use crate::position::{FileId, Mark, Offset, Position, Tail};
 /// the processor's cache while it is split and parsed.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// The longest record that is kept whole: a stream's limit. What is longer is cut behind it, as the Java agent does.
-pub(crate) const RECORD_BYTES: usize = 1024 * 1024;
-
 /// The reader's buffer, used for one file after the other.
 #[derive(Debug)]
 pub(crate) struct Block {
@@ -131,7 +128,7 @@ pub(crate) struct Cursor {
     pub(crate) position: Position,
     /// How much to read next: a block, or more where a block held no whole record.
     want: usize,
-    /// How far a record that is longer than [`RECORD_BYTES`] was searched for its end, from the position on.
+    /// How far a record that is longer than is kept was searched for its end, from the position on.
     searched: Searched,
 }
 
@@ -139,7 +136,7 @@ pub(crate) struct Cursor {
 #[derive(Clone, Copy, Debug, Default)]
 struct Searched {
     bytes: usize,
-    /// How many lines end in it, beyond the first [`RECORD_BYTES`].
+    /// How many lines end in it, beyond what is kept.
     lines: u64,
 }
 
@@ -190,8 +187,8 @@ impl Cursor {
         match part.pieces(layout).first_end(fresh) {
             End::At(_) => Ok(Read::Bytes(extent)),
             // A block without a whole record: a longer one next time, or, beyond a record's limit, only a search.
-            End::Beyond(_) if !is_short && self.want < RECORD_BYTES => {
-                self.want = (self.want * 2).min(RECORD_BYTES);
+            End::Beyond(_) if !is_short && self.want < layout.record_bytes => {
+                self.want = (self.want * 2).min(layout.record_bytes);
                 self.read(file, block, layout, part, last)
             }
             End::Beyond(searched) if !is_short => {
@@ -206,7 +203,7 @@ impl Cursor {
         }
     }
 
-    /// A record of which the block holds `kept`, the first [`RECORD_BYTES`]: searches its end without keeping what lies
+    /// A record of which the block holds `kept`, as much as is kept: searches its end without keeping what lies
     /// between.
     fn read_cut(
         &mut self,
@@ -256,6 +253,7 @@ mod tests {
 
     use super::*;
     use crate::expression::Expression;
+    use crate::layout::RECORD_BYTES;
     use crate::split::split;
 
     const MARK: Mark = Mark { place: 0, turn: 0, first: None };

@@ -17,7 +17,7 @@ fn layout(header_lines: u64, start: Option<&str>, footer: Option<&str>) -> Layou
     };
     let records = start.map_or(Records::EachLine, beginning_with);
     let footer = footer.map(|footer| Expression::whole(footer).unwrap());
-    Layout { header_lines, records, footer }
+    Layout { header_lines, records, footer, ..Layout::default() }
 }
 
 fn chunk<'a>(text: &'a [u8], layout: &'a Layout) -> Chunk<'a> {

@@ -227,6 +227,7 @@ class Templates(unittest.TestCase):
             self.check_role(resources, "Aggregate", aggregate)
             agent = {
                 "kinesis:PutRecords": given,
+                "kinesis:DescribeStreamSummary": given,
                 "cloudwatch:PutMetricData": (
                     {"*"},
                     {"StringEquals": {"cloudwatch:namespace": "AWSKinesisAgent"}},

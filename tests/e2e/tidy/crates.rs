@@ -118,6 +118,7 @@ pub(crate) const AGENT: Crate = Crate {
     shell: &[
         "source",
         "send/mod",
+        "send/description",
         "send/exchange",
         "send/firehose",
         "send/kinesis",

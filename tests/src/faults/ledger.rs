@@ -139,6 +139,15 @@ pub(super) fn thin_out(body: &mut Value, forwarded: &[bool]) {
     }
 }
 
+/// An answer that says that everything was taken.
+pub(super) fn fill_up(operation: Operation, entries: usize) -> Value {
+    let taken = match operation {
+        Operation::PutRecords => json!({ "SequenceNumber": "1", "ShardId": "shardId-000000000000" }),
+        Operation::PutRecordBatch => json!({ "RecordId": "1" }),
+    };
+    json!({ operation.failed(): 0, operation.verdicts(): vec![taken; entries] })
+}
+
 /// Puts refusals into an answer where entries were not forwarded.
 pub(super) fn fill_in(operation: Operation, answer: &Value, forwarded: &[bool]) -> Value {
     let mut taken = answer[operation.verdicts()].as_array().into_iter().flatten();

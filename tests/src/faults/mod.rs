@@ -46,6 +46,17 @@ pub enum Mode {
         /// What is not taken.
         word: &'static str,
     },
+    /// Calls of this operation are answered with status 400, as ones that are not allowed; others are forwarded and answered.
+    Deny {
+        /// What is not allowed.
+        operation: &'static str,
+    },
+    /// The stream says that it takes records of this size, and what it is offered is answered as taken, and not forwarded: no
+    /// emulator takes more than 1 MiB. Others are forwarded and answered.
+    TakeLarge {
+        /// In KiB.
+        record_kib: u32,
+    },
     /// Where it is signed with a key that [ends](ENDS), it is answered with status 400 after that, and not forwarded; others are
     /// forwarded and answered.
     Expire,

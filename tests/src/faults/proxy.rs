@@ -117,6 +117,12 @@ async fn exchange(
             shared.note(place, Request::answer);
             return Ok(Next::Request);
         }
+        Mode::Deny { operation } if is_of(&request, operation) => {
+            let body = json!({ "__type": "AccessDeniedException", "message": "the proxy was told so" });
+            Message::answer("400 Bad Request", body.to_string().into_bytes()).write(client).await?;
+            shared.note(place, Request::answer);
+            return Ok(Next::Request);
+        }
         Mode::Expire if has_ended => {
             let message = "The security token included in the request is expired";
             let body = json!({ "__type": "ExpiredTokenException", "message": message });
@@ -124,8 +130,29 @@ async fn exchange(
             shared.note(place, Request::answer);
             return Ok(Next::Request);
         }
+        Mode::TakeLarge { record_kib } => {
+            let answer = match operation {
+                Some(operation) => {
+                    let taken = ledger::fill_up(operation, entries);
+                    shared.note(place, |request| request.take(operation, &vec![true; entries], &taken))?;
+                    taken
+                }
+                None => {
+                    let mut said: Value =
+                        serde_json::from_slice(&forward(&request, upstream, shared).await?.body)?;
+                    if is_of(&request, "DescribeStreamSummary") {
+                        said["StreamDescriptionSummary"]["MaxRecordSizeInKiB"] = record_kib.into();
+                    }
+                    said
+                }
+            };
+            Message::answer("200 OK", answer.to_string().into_bytes()).write(client).await?;
+            shared.note(place, Request::answer);
+            return Ok(Next::Request);
+        }
         Mode::Refuse { percent } => percent,
         Mode::Pass
+        | Mode::Deny { .. }
         | Mode::Expire
         | Mode::Invalid { .. }
         | Mode::ResetAfter
@@ -161,6 +188,11 @@ async fn exchange(
     }
     shared.note(place, Request::answer);
     Ok(Next::Request)
+}
+
+/// Whether a request calls this operation.
+fn is_of(request: &Message, operation: &str) -> bool {
+    request.header("x-amz-target").is_some_and(|target| target.split('.').nth(1) == Some(operation))
 }
 
 /// The name of the access key that a request is signed with:

@@ -105,6 +105,7 @@ mod tests {
             header_lines: 1,
             records: Records::BeginningWith { pattern, idle: Duration::ZERO },
             footer: Some(Expression::whole("1 end").unwrap()),
+            ..Layout::default()
         }
     }
 

@@ -254,12 +254,14 @@ async fn fips_and_dual_stack_have_their_own_hosts() -> Result<()> {
 async fn a_stream_may_be_named_by_its_arn() -> Result<()> {
     let scene = scene().await?;
     let arn = format!("arn:aws:kinesis:{REGION}:000000000000:stream/{STREAM}");
-    let (host, own) = (
+    // Of the account's own hosts one takes records, and the other says what the stream is like.
+    let (host, own, control) = (
         format!("kinesis.{REGION}.amazonaws.com"),
         format!("000000000000.data-kinesis.{REGION}.amazonaws.com"),
+        format!("000000000000.control-kinesis.{REGION}.amazonaws.com"),
     );
     let address = scene.faults.address();
-    let forward = Forward::start(&[(&host, address), (&own, address)], None)?;
+    let forward = Forward::start(&[(&host, address), (&own, address), (&control, address)], None)?;
     let scene = encrypted(scene, &forward)?.on(|host| {
         let named = host.flow("named.log", json!({}));
         let by_arn = host.flow("arn.log", json!({ "kinesisStream": arn }));
@@ -275,7 +277,7 @@ async fn a_stream_may_be_named_by_its_arn() -> Result<()> {
     let agent = scene.host.start()?;
     scene.delivered_exactly(agent, writers.iter().flat_map(Writer::written), 0).await?;
     ensure!(
-        asked(&forward) == [format!("CONNECT {own}:443"), format!("CONNECT {host}:443")],
+        asked(&forward) == [&control, &own, &host].map(|host| format!("CONNECT {host}:443")),
         "{:?}",
         asked(&forward)
     );

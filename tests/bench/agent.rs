@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::endpoint::Endpoint;
-use crate::records::Form;
+use crate::records::{Form, Packing, Shape};
 
 /// How long an agent may take to stop: its own deadline is 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -32,21 +32,39 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts `binary`, which ships the file at `log` to `endpoint`. All settings but the necessary have their
     /// defaults.
-    pub(crate) fn start(binary: &Path, log: &Path, form: Form, endpoint: &Endpoint) -> anyhow::Result<Agent> {
+    pub(crate) fn start(
+        binary: &Path,
+        log: &Path,
+        shape: Shape,
+        endpoint: &Endpoint,
+    ) -> anyhow::Result<Agent> {
         let input = json!({ "filePattern": log, "initialPosition": "START_OF_FILE" });
-        Agent::start_with(binary, input, form, endpoint)
+        Agent::start_with(binary, input, shape, endpoint)
     }
 
     /// The same with what `kinetail pipe --flow bench` takes in.
-    pub(crate) fn start_piped(binary: &Path, form: Form, endpoint: &Endpoint) -> anyhow::Result<Agent> {
-        Agent::start_with(binary, json!({ "name": "bench", "input": "pipe" }), form, endpoint)
+    pub(crate) fn start_piped(binary: &Path, shape: Shape, endpoint: &Endpoint) -> anyhow::Result<Agent> {
+        Agent::start_with(binary, json!({ "name": "bench", "input": "pipe" }), shape, endpoint)
     }
 
-    fn start_with(binary: &Path, mut flow: Value, form: Form, endpoint: &Endpoint) -> anyhow::Result<Agent> {
+    fn start_with(
+        binary: &Path,
+        mut flow: Value,
+        shape: Shape,
+        endpoint: &Endpoint,
+    ) -> anyhow::Result<Agent> {
         let home = tempfile::tempdir().context("failed to make a directory for the agent")?;
         let at = |name: &str| home.path().join(name);
         flow["kinesisStream"] = json!("bench");
-        flow["dataProcessingOptions"] = match form {
+        let (packing, compression) = match shape.packing {
+            Packing::None => ("none", "none"),
+            Packing::Lines => ("lines", "none"),
+            Packing::Gzip => ("lines", "gzip"),
+            Packing::Zstd => ("lines", "zstd"),
+        };
+        flow["packing"] = json!(packing);
+        flow["compression"] = json!(compression);
+        flow["dataProcessingOptions"] = match shape.form {
             Form::Raw => json!([]),
             Form::Json => json!([{"optionName": "LOGTOJSON", "logFormat": "COMBINEDAPACHELOG"}]),
         };

@@ -11,7 +11,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use clap::ValueEnum;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use kinetail_tests::cloud::cloudwatch::CloudWatch;
@@ -26,19 +25,7 @@ use tokio::time::Instant;
 
 use crate::figures::Run;
 use crate::lines::Lines;
-
-/// How lines are put into records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Packing {
-    /// One line, one record.
-    None,
-    /// Lines joined up to a record's size.
-    Lines,
-    /// The same, as gzip.
-    Gzip,
-    /// The same, as zstd.
-    Zstd,
-}
+use crate::records::Packing;
 
 /// The most records that the service puts into one event.
 const RECORDS: usize = 10_000;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use tokio::time::Instant;
 
-use crate::records::RecordError;
+use crate::records::Found;
 
 /// What has arrived at the endpoint.
 #[derive(Debug)]
@@ -20,6 +20,9 @@ pub(crate) struct Books {
     first_foreign: Option<String>,
     out_of_order: u64,
     requests: u64,
+    offered: u64,
+    entries: u64,
+    payload: u64,
     bytes: u64,
     faults: Vec<String>,
     /// When each line first arrived, if that is to be known.
@@ -33,8 +36,13 @@ pub(crate) struct Delivery {
     pub(crate) bytes: usize,
     /// When the last byte of it had come.
     pub(crate) at: Instant,
-    /// What was found in each record: the sequence number of its line, or what is wrong with it.
-    pub(crate) records: Vec<Result<u64, RecordError>>,
+    /// Records that it offered.
+    pub(crate) offered: usize,
+    /// Those of them that were taken: how many, and the bytes of their data.
+    pub(crate) entries: usize,
+    pub(crate) payload: usize,
+    /// What was found in these: the sequence number of each line, or what is wrong with it.
+    pub(crate) records: Vec<Found>,
 }
 
 /// The sum of the books.
@@ -74,6 +82,9 @@ impl Books {
             first_foreign: None,
             out_of_order: 0,
             requests: 0,
+            offered: 0,
+            entries: 0,
+            payload: 0,
             bytes: 0,
             faults: Vec::new(),
             times: None,
@@ -89,6 +100,9 @@ impl Books {
     pub(crate) fn enter(&mut self, delivery: &Delivery) {
         self.requests += 1;
         self.bytes += delivery.bytes as u64;
+        self.offered += delivery.offered as u64;
+        self.entries += delivery.entries as u64;
+        self.payload += delivery.payload as u64;
         for record in &delivery.records {
             self.accepted += 1;
             match record {
@@ -108,6 +122,21 @@ impl Books {
     /// How many records were taken, whatever was in them.
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted
+    }
+
+    /// Records that were offered, taken or not.
+    pub(crate) fn offered(&self) -> u64 {
+        self.offered
+    }
+
+    /// Records that were taken: what a stream bills.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Bytes of data in them.
+    pub(crate) fn payload(&self) -> u64 {
+        self.payload
     }
 
     /// How many requests were answered.
@@ -196,9 +225,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::records::RecordError;
 
-    fn delivery(records: &[Result<u64, RecordError>]) -> Delivery {
-        Delivery { bytes: 10, at: Instant::now(), records: records.to_vec() }
+    fn delivery(records: &[Found]) -> Delivery {
+        Delivery {
+            bytes: 10,
+            at: Instant::now(),
+            offered: 1,
+            entries: 1,
+            payload: 8,
+            records: records.to_vec(),
+        }
     }
 
     /// `(missing, repeated, foreign, out of order)` of a log of `lines` lines, of which these came, each alone.

@@ -18,10 +18,12 @@ use tokio::time::Instant;
 
 use crate::books::{Books, Delivery};
 use crate::http::{self, Request, Requests};
-use crate::records::{self, Form, Unpacker};
+use crate::records::{self, Shape, Unpacker};
 
 /// The operation that is understood, as the service names it in the header `x-amz-target`.
 const OPERATION: &str = "Kinesis_20131202.PutRecords";
+/// An operation that is answered as one that is not allowed, which a client must put up with.
+const DENIED: &str = "Kinesis_20131202.DescribeStreamSummary";
 /// What is read from a socket at once: rustls alone would ask for 4 KiB each time.
 const SOCKET_BYTES: usize = 128 * 1024;
 
@@ -34,7 +36,9 @@ pub(crate) struct Endpoint {
 
 /// What the connections share.
 struct Desk {
-    form: Form,
+    shape: Shape,
+    /// Of a hundred records, so many are refused for now.
+    refusals: u8,
     books: Mutex<Books>,
     /// Told after each entry.
     entered: Condvar,
@@ -42,12 +46,18 @@ struct Desk {
 }
 
 impl Endpoint {
-    /// Starts to listen; records of `form` are entered into `books`.
-    pub(crate) fn start(form: Form, books: Books) -> anyhow::Result<Endpoint> {
+    /// Starts to listen; records of one `shape` are entered into `books`.
+    pub(crate) fn start(shape: Shape, books: Books) -> anyhow::Result<Endpoint> {
+        Endpoint::refusing(0, shape, books)
+    }
+
+    /// The same, but of a hundred records it refuses so many for now, by chance.
+    pub(crate) fn refusing(refusals: u8, shape: Shape, books: Books) -> anyhow::Result<Endpoint> {
         let (certificate, tls) = identity()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to listen on loopback")?;
         let address = listener.local_addr().context("failed to learn the port")?;
-        let desk = Desk { form, books: Mutex::new(books), entered: Condvar::new(), closed: false.into() };
+        let (books, entered, closed) = (Mutex::new(books), Condvar::new(), AtomicBool::new(false));
+        let desk = Desk { shape, refusals, books, entered, closed };
         let desk = Arc::new(desk);
         let endpoint = Endpoint { address, certificate, desk: Arc::clone(&desk) };
         thread::spawn(move || listen(&listener, &tls, &desk));
@@ -126,14 +136,18 @@ fn talk(socket: TcpStream, tls: Arc<ServerConfig>, desk: &Desk) -> anyhow::Resul
     let socket = Socket { incoming: BufReader::with_capacity(SOCKET_BYTES, socket), outgoing };
     let mut connection = StreamOwned::new(ServerConnection::new(tls)?, socket);
     let mut requests = Requests::new();
-    let mut unpacker = Unpacker::new(desk.form);
-    let mut body = String::new();
+    let mut unpacker = Unpacker::new(desk.shape);
+    let (mut body, mut taken) = (String::new(), Vec::new());
     while let Some(request) = requests.next(&mut connection)? {
         let at = Instant::now();
         body.clear();
-        match deliver(request, at, &mut unpacker) {
+        if request.header("x-amz-target") == Some(DENIED) {
+            http::answer(&mut connection, "400 Bad Request", r#"{"__type":"AccessDeniedException"}"#)?;
+            continue;
+        }
+        match deliver(request, at, &mut unpacker, desk.refusals, &mut taken) {
             Ok(delivery) => {
-                records::append_answer(&mut body, delivery.records.len());
+                records::append_answer(&mut body, &taken);
                 desk.enter(&delivery);
                 http::answer(&mut connection, "200 OK", &body)
             }
@@ -147,8 +161,14 @@ fn talk(socket: TcpStream, tls: Arc<ServerConfig>, desk: &Desk) -> anyhow::Resul
     Ok(())
 }
 
-/// What a request brings, if it is one that the service would take.
-fn deliver(request: Request<'_>, at: Instant, unpacker: &mut Unpacker) -> anyhow::Result<Delivery> {
+/// What a request brings, if it is one that the service would take; `taken` says which of its records are.
+fn deliver(
+    request: Request<'_>,
+    at: Instant,
+    unpacker: &mut Unpacker,
+    refusals: u8,
+    taken: &mut Vec<bool>,
+) -> anyhow::Result<Delivery> {
     let operation = request.header("x-amz-target");
     anyhow::ensure!(
         operation == Some(OPERATION) && request.first_line() == "POST / HTTP/1.1",
@@ -159,8 +179,17 @@ fn deliver(request: Request<'_>, at: Instant, unpacker: &mut Unpacker) -> anyhow
     anyhow::ensure!(signed, "a request is not signed");
     let data = records::put_records(request.body).context("failed to read a request's records")?;
     anyhow::ensure!((1..=500).contains(&data.len()), "a request has {} records", data.len());
-    let records = data.into_iter().map(|base64| unpacker.sequence(base64)).collect();
-    Ok(Delivery { bytes: request.bytes(), at, records })
+    let (mut records, mut payload) = (Vec::with_capacity(data.len()), 0);
+    taken.clear();
+    for base64 in data {
+        let is_taken = fastrand::u8(..100) >= refusals;
+        if is_taken {
+            payload += unpacker.unpack(base64, &mut records);
+        }
+        taken.push(is_taken);
+    }
+    let entries = taken.iter().filter(|taken| **taken).count();
+    Ok(Delivery { bytes: request.bytes(), at, offered: taken.len(), entries, payload, records })
 }
 
 /// A fresh certificate for `localhost` in PEM, and the server that shows it.
@@ -209,7 +238,7 @@ mod tests {
 
     use super::*;
     use crate::books::Balance;
-    use crate::records::tests::{log, request};
+    use crate::records::tests::{RAW, log, request};
 
     /// A client of its own, which knows nothing of the code under test but the endpoint's address and certificate.
     fn connect(endpoint: &Endpoint) -> StreamOwned<ClientConnection, TcpStream> {
@@ -253,7 +282,7 @@ mod tests {
     /// `status`.
     #[track_caller]
     fn check(target: &str, bodies: &[Vec<u8>], status: &str, expected: impl Fn(&Balance) -> bool) {
-        let endpoint = Endpoint::start(Form::Raw, Books::awaiting(3)).unwrap();
+        let endpoint = Endpoint::start(RAW, Books::awaiting(3)).unwrap();
         let mut connection = connect(&endpoint);
         for body in bodies {
             assert_eq!(ask(&mut connection, target, body), status);
@@ -283,6 +312,19 @@ mod tests {
     }
 
     #[test]
+    fn records_are_refused_by_chance_and_a_description_is_no_fault() {
+        let endpoint = Endpoint::refusing(50, RAW, Books::awaiting(3)).unwrap();
+        let mut connection = connect(&endpoint);
+        assert_eq!(ask(&mut connection, DENIED, b"{}"), "HTTP/1.1 400 Bad Request");
+        while endpoint.books().accepted() < 3 {
+            assert_eq!(ask(&mut connection, OPERATION, &request(&log(3)[..1])), "HTTP/1.1 200 OK");
+        }
+        let books = endpoint.books();
+        assert_eq!((books.entries(), books.balance().repeated, books.balance().faults.len()), (3, 2, 0));
+        assert!(books.offered() >= 3 && books.payload() == 3 * log(1)[0].len() as u64);
+    }
+
+    #[test]
     fn another_operation_and_a_torn_body_are_faults() {
         let refused = "HTTP/1.1 400 Bad Request";
         check("Kinesis_20131202.PutRecord", &[request(&log(3))], refused, |balance| {
@@ -294,7 +336,7 @@ mod tests {
 
     #[test]
     fn waiting_ends_when_enough_has_come_or_the_time_is_over() {
-        let endpoint = Endpoint::start(Form::Raw, Books::awaiting(3)).unwrap();
+        let endpoint = Endpoint::start(RAW, Books::awaiting(3)).unwrap();
         assert_eq!(endpoint.wait_for(1, Duration::from_millis(1)), 0);
         ask(&mut connect(&endpoint), OPERATION, &request(&log(3)));
         assert_eq!(endpoint.wait_for(3, Duration::from_secs(60)), 3);

@@ -16,7 +16,7 @@ use crate::books::Books;
 use crate::endpoint::Endpoint;
 use crate::figures::Run;
 use crate::lines::Lines;
-use crate::records::Form;
+use crate::records::Shape;
 
 /// How long the agent may come to rest.
 const REST: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ struct Used {
 }
 
 /// Ships one line of each file, watches the agent do nothing, then watches it follow the load.
-pub(crate) fn run(binary: &Path, form: Form, seed: u64, load: Load) -> anyhow::Result<Run> {
+pub(crate) fn run(binary: &Path, shape: Shape, seed: u64, load: Load) -> anyhow::Result<Run> {
     let dir = tempfile::tempdir().context("failed to make a directory for the logs")?;
     let path = |number: u32| dir.path().join(format!("{}/{number}.log", number / IN_ONE_DIRECTORY));
     let mut lines = Lines::seeded(seed);
@@ -61,9 +61,9 @@ pub(crate) fn run(binary: &Path, form: Form, seed: u64, load: Load) -> anyhow::R
     let more = load.rate.checked_mul(load.secs).context("that is too many lines")?;
     let all = load.files.checked_add(more).context("that is too many lines")?;
 
-    let endpoint = Endpoint::start(form, Books::awaiting(all as usize))?;
+    let endpoint = Endpoint::start(shape, Books::awaiting(all as usize))?;
     let start = Instant::now();
-    let mut agent = Agent::start(binary, &dir.path().join("**/*.log"), form, &endpoint)?;
+    let mut agent = Agent::start(binary, &dir.path().join("**/*.log"), shape, &endpoint)?;
     agent.wait_until_taken(&endpoint, u64::from(load.files))?;
     let started = start.elapsed().as_secs_f64();
     agent::pause(REST);

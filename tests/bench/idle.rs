@@ -14,7 +14,7 @@ use crate::books::Books;
 use crate::endpoint::Endpoint;
 use crate::figures::Run;
 use crate::lines::Lines;
-use crate::records::Form;
+use crate::records::Shape;
 
 /// Lines that are shipped before the silence, so that everything has been used once.
 const LINES: u32 = 1_000;
@@ -22,7 +22,7 @@ const LINES: u32 = 1_000;
 const REST: Duration = Duration::from_secs(5);
 
 /// Ships a few lines, then watches the agent do nothing for `watched`.
-pub(crate) fn run(binary: &Path, form: Form, seed: u64, watched: Duration) -> anyhow::Result<Run> {
+pub(crate) fn run(binary: &Path, shape: Shape, seed: u64, watched: Duration) -> anyhow::Result<Run> {
     let dir = tempfile::tempdir().context("failed to make a directory for the log")?;
     let log = dir.path().join("access.log");
     let mut lines = Lines::seeded(seed);
@@ -30,8 +30,8 @@ pub(crate) fn run(binary: &Path, form: Form, seed: u64, watched: Duration) -> an
     (0..LINES).for_each(|_| lines.append(&mut text));
     fs::write(&log, text).context("failed to write the log")?;
 
-    let endpoint = Endpoint::start(form, Books::awaiting(LINES as usize))?;
-    let mut agent = Agent::start(binary, &log, form, &endpoint)?;
+    let endpoint = Endpoint::start(shape, Books::awaiting(LINES as usize))?;
+    let mut agent = Agent::start(binary, &log, shape, &endpoint)?;
     agent.wait_until_taken(&endpoint, u64::from(LINES))?;
     agent::pause(REST);
     let start = Instant::now();

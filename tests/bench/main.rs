@@ -43,6 +43,7 @@ use clap::Parser as _;
 
 use crate::figures::{Run, Table};
 use crate::options::{Options, What};
+use crate::records::Shape;
 
 /// Measures, and says with the exit code whether the figures count.
 fn main() -> ExitCode {
@@ -101,30 +102,31 @@ fn prepare<'a>(
     binary: &'a Path,
     dir: &Path,
 ) -> anyhow::Result<Box<dyn FnMut() -> anyhow::Result<Run> + 'a>> {
-    let Options { format, seed, .. } = *options;
+    let Options { format: form, packing, seed, .. } = *options;
+    let shape = Shape { form, packing };
     Ok(match &options.what {
         What::Catchup(wanted) => {
             let path = wanted.data.clone().unwrap_or_else(|| dir.join("access.log"));
             let log = data::prepare(&path, seed, wanted.size)?;
             let path = path.canonicalize().context("failed to find the log")?;
-            Box::new(move || catchup::run(binary, &path, log, format))
+            Box::new(move || catchup::run(binary, &path, log, shape, wanted.refuse))
         }
         What::Idle { secs } => {
             let watched = Duration::from_secs(u64::from(*secs));
-            Box::new(move || idle::run(binary, format, seed, watched))
+            Box::new(move || idle::run(binary, shape, seed, watched))
         }
-        What::Aggregate { packing, sources, calls } => {
+        What::Aggregate { sources, calls } => {
             let function = chosen(options.function.as_deref(), kinetail_tests::binary::bootstrap)?;
-            let load = aggregate::Load { packing: *packing, sources: *sources, calls: *calls, seed };
+            let load = aggregate::Load { packing, sources: *sources, calls: *calls, seed };
             Box::new(move || aggregate::run(binary, &function, load))
         }
         What::Soak { minutes } => Box::new(move || soak::run(binary, *minutes)),
         What::Files { files, active, rate, secs } => {
             let load = files::Load { files: *files, active: (*active).min(*files), rate: *rate, secs: *secs };
-            Box::new(move || files::run(binary, format, seed, load))
+            Box::new(move || files::run(binary, shape, seed, load))
         }
-        What::Pipe { rate, secs } => Box::new(move || pipe::run(binary, format, seed, *rate, *secs)),
-        What::Steady { rate, secs } => Box::new(move || steady::run(binary, format, seed, *rate, *secs)),
+        What::Pipe { rate, secs } => Box::new(move || pipe::run(binary, shape, seed, *rate, *secs)),
+        What::Steady { rate, secs } => Box::new(move || steady::run(binary, shape, seed, *rate, *secs)),
     })
 }
 
@@ -162,6 +164,17 @@ mod tests {
     #[test]
     fn raw_lines_arrive_whole_over_tls() {
         check("raw");
+    }
+
+    #[test]
+    fn packed_lines_arrive_whole_though_records_are_refused() {
+        for packing in ["lines", "gzip", "zstd"] {
+            let line = ["bench", "catchup", "--size", "5m", "--packing", packing, "--refuse", "10"];
+            let mut out = Vec::new();
+            measure(&Options::parse_from(line), &mut out).unwrap();
+            let table = String::from_utf8(out).unwrap();
+            assert!(table.contains("| offers_per_record |"), "{table}");
+        }
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::aggregate::Packing;
-use crate::records::Form;
+use crate::records::{Form, Packing};
 
 /// What a gigabyte of access log costs, from outside: the built agent against a TLS endpoint on loopback, and the built
 /// function against stand-ins of its services.
@@ -21,6 +20,9 @@ pub(crate) struct Options {
     /// What the agent makes of a line.
     #[arg(long, value_enum, default_value = "json", global = true)]
     pub(crate) format: Form,
+    /// How lines are put into records.
+    #[arg(long, value_enum, default_value = "none", global = true)]
+    pub(crate) packing: Packing,
     /// How often it is measured.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub(crate) runs: u32,
@@ -51,9 +53,6 @@ pub(crate) enum What {
     },
     /// The largest events that `aggregate` is called with: lines for each second of CPU, memory, time to start.
     Aggregate {
-        /// How lines are put into records.
-        #[arg(long, value_enum, default_value = "none")]
-        packing: Packing,
         /// How many sources the lines are from; half of them are in the reference.
         #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
         sources: u32,
@@ -114,6 +113,9 @@ pub(crate) struct Catchup {
     /// Where the log is kept for the next time; otherwise it is in a temporary directory.
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
+    /// Of a hundred records, the stream refuses so many for now, by chance.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..100))]
+    pub(crate) refuse: u8,
 }
 
 /// Reads `200m`.

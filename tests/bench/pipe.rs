@@ -14,15 +14,15 @@ use crate::books::Books;
 use crate::endpoint::Endpoint;
 use crate::figures::{self, Run};
 use crate::lines::Lines;
-use crate::records::Form;
+use crate::records::Shape;
 use crate::steady;
 
 /// Writes `rate` lines a second for `seconds` seconds into the pipe, each with one write(2) as a web server does, while the
 /// agent delivers them on the same machine.
-pub(crate) fn run(binary: &Path, form: Form, seed: u64, rate: u32, seconds: u32) -> anyhow::Result<Run> {
+pub(crate) fn run(binary: &Path, shape: Shape, seed: u64, rate: u32, seconds: u32) -> anyhow::Result<Run> {
     let lines = rate.checked_mul(seconds).context("that is too many lines")?;
-    let endpoint = Endpoint::start(form, Books::awaiting(lines as usize))?;
-    let mut agent = Agent::start_piped(binary, form, &endpoint)?;
+    let endpoint = Endpoint::start(shape, Books::awaiting(lines as usize))?;
+    let mut agent = Agent::start_piped(binary, shape, &endpoint)?;
     let (reader, mut writer) = io::pipe().context("failed to make a pipe")?;
     let mut pipe = Pipe(
         Command::new(binary)

@@ -1,8 +1,11 @@
-//! What the agent sends: the records of a PutRecords request, the answer to it, and the line in each record.
+//! What the agent sends: the records of a PutRecords request, the answer to it, and the lines in each record.
 //!
 //! Pure. Does not know which lines are awaited; [`crate::books`] does.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
+
+use flate2::read::MultiGzDecoder;
 
 use crate::json::{Json, JsonError, Text};
 use crate::lines::{self, Foreign};
@@ -16,12 +19,37 @@ pub(crate) enum Form {
     Json,
 }
 
+/// How lines are put into records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Packing {
+    /// One line, one record.
+    None,
+    /// Lines joined up to a record's size.
+    Lines,
+    /// The same, as gzip.
+    Gzip,
+    /// The same, as zstd.
+    Zstd,
+}
+
+/// What lines become on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// What each becomes.
+    pub(crate) form: Form,
+    /// How many make a record.
+    pub(crate) packing: Packing,
+}
+
 /// Why a record is none of the log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RecordError {
     /// The data is not in base64.
     #[error("its data is not base64")]
     Base64,
+    /// The data is not what its first bytes say.
+    #[error("it cannot be decompressed")]
+    Pack,
     /// The record should be JSON and is not.
     #[error("it is not the JSON of a line")]
     Json(#[source] JsonError),
@@ -83,50 +111,94 @@ fn record_data<'a>(json: &mut Json<'a>) -> Result<&'a [u8], JsonError> {
     partition_key.filter(|key| !key.is_empty()).and(data).ok_or(JsonError::Members)
 }
 
-/// Writes the answer that takes `count` records; it is as long as the service's own.
-pub(crate) fn append_answer(answer: &mut String, count: usize) {
-    answer.push_str(r#"{"FailedRecordCount":0,"Records":["#);
-    for nth in 0..count {
-        let comma = if nth == 0 { "" } else { "," };
-        write!(
-            answer,
-            r#"{comma}{{"SequenceNumber":"{SEQUENCE}{nth:08}","ShardId":"shardId-000000000000"}}"#
-        )
+/// Appends the answer to a request with so many records as `taken` says, of which those were taken for which it is true.
+pub(crate) fn append_answer(answer: &mut String, taken: &[bool]) {
+    let refused = taken.iter().filter(|taken| !**taken).count();
+    write!(answer, r#"{{"FailedRecordCount":{refused},"Records":["#)
         .expect("a string takes all that is written to it");
+    for (nth, taken) in taken.iter().enumerate() {
+        let comma = if nth == 0 { "" } else { "," };
+        let written = match taken {
+            true => write!(
+                answer,
+                r#"{comma}{{"SequenceNumber":"{SEQUENCE}{nth:08}","ShardId":"shardId-000000000000"}}"#
+            ),
+            false => write!(
+                answer,
+                r#"{comma}{{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"Rate exceeded"}}"#
+            ),
+        };
+        written.expect("a string takes all that is written to it");
     }
     answer.push_str("]}");
 }
 
-/// Finds the line in a record. Keeps its buffers, so that a record costs no allocation.
+/// Finds the lines in a record. Keeps its buffers, so that a record costs no allocation.
 pub(crate) struct Unpacker {
-    form: Form,
+    shape: Shape,
     decoded: Vec<u8>,
+    unpacked: Vec<u8>,
     line: Vec<u8>,
 }
 
+/// A line's sequence number, or why it is none of the log's.
+pub(crate) type Found = Result<u64, RecordError>;
+
 impl Unpacker {
-    /// For records of one form.
-    pub(crate) fn new(form: Form) -> Unpacker {
-        Unpacker { form, decoded: Vec::new(), line: Vec::new() }
+    /// For records of one shape.
+    pub(crate) fn new(shape: Shape) -> Unpacker {
+        Unpacker { shape, decoded: Vec::new(), unpacked: Vec::new(), line: Vec::new() }
     }
 
-    /// The sequence number of the line in a record, if every byte of the line is in it.
-    pub(crate) fn sequence(&mut self, base64: &[u8]) -> Result<u64, RecordError> {
+    /// Appends what is found in a record, of which nothing is believed but lines with every byte; says how many bytes of data
+    /// it has.
+    pub(crate) fn unpack(&mut self, base64: &[u8], found: &mut Vec<Found>) -> usize {
         self.decoded.resize(base64_simd::STANDARD.estimated_decoded_length(base64.len()), 0);
-        let decoded = base64_simd::STANDARD
-            .decode(base64, base64_simd::Out::from_slice(&mut self.decoded))
-            .map_err(|_| RecordError::Base64)?;
-        let line: &[u8] = match self.form {
-            Form::Raw => decoded,
-            Form::Json => {
-                str::from_utf8(decoded).map_err(|_| RecordError::Utf8)?;
-                self.line.clear();
-                append_line(decoded, &mut self.line).map_err(RecordError::Json)?;
-                &self.line
-            }
+        let decoded = base64_simd::STANDARD.decode(base64, base64_simd::Out::from_slice(&mut self.decoded));
+        let Ok(decoded) = decoded else {
+            found.push(Err(RecordError::Base64));
+            return 0;
         };
-        lines::sequence(line).map_err(RecordError::Line)
+        if self.shape.packing == Packing::None {
+            found.push(sequence(self.shape.form, decoded, &mut self.line));
+            return decoded.len();
+        }
+        match lines_of(decoded, &mut self.unpacked) {
+            Ok(lines) => {
+                let lines = lines.split_inclusive(|byte| *byte == b'\n');
+                found.extend(lines.map(|line| sequence(self.shape.form, line, &mut self.line)));
+            }
+            Err(error) => found.push(Err(error)),
+        }
+        decoded.len()
     }
+}
+
+/// The lines of a packed record, which says itself whether it is compressed.
+fn lines_of<'a>(data: &'a [u8], unpacked: &'a mut Vec<u8>) -> Result<&'a [u8], RecordError> {
+    unpacked.clear();
+    let read = match data {
+        [0x1f, 0x8b, ..] => MultiGzDecoder::new(data).read_to_end(unpacked),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            zstd::Decoder::new(data).and_then(|mut decoder| decoder.read_to_end(unpacked))
+        }
+        _ => return Ok(data),
+    };
+    read.map(|_| unpacked.as_slice()).map_err(|_| RecordError::Pack)
+}
+
+/// The sequence number of the line that became `data`, if every byte of the line is in it. `line` is a buffer.
+fn sequence(form: Form, data: &[u8], line: &mut Vec<u8>) -> Found {
+    let line: &[u8] = match form {
+        Form::Raw => data,
+        Form::Json => {
+            str::from_utf8(data).map_err(|_| RecordError::Utf8)?;
+            line.clear();
+            append_line(data, line).map_err(RecordError::Json)?;
+            line
+        }
+    };
+    lines::sequence(line).map_err(RecordError::Line)
 }
 
 /// Puts the line together again from the fields of its JSON, where `null` stands for `-`, so that its checksum judges
@@ -160,6 +232,9 @@ fn append_line(record: &[u8], line: &mut Vec<u8>) -> Result<(), JsonError> {
 pub(crate) mod tests {
     use super::*;
     use crate::lines::Lines;
+
+    /// Lines as they are, one a record.
+    pub(crate) const RAW: Shape = Shape { form: Form::Raw, packing: Packing::None };
 
     /// The request that carries `records`.
     pub(crate) fn request(records: &[Vec<u8>]) -> Vec<u8> {
@@ -211,10 +286,33 @@ pub(crate) mod tests {
         }
     }
 
+    fn unpack(shape: Shape, record: &[u8]) -> Vec<Found> {
+        let mut found = Vec::new();
+        let data = base64_simd::STANDARD.encode_to_string(record);
+        assert_eq!(Unpacker::new(shape).unpack(data.as_bytes(), &mut found), record.len());
+        found
+    }
+
+    #[test]
+    fn every_line_of_a_pack_is_found_however_it_is_compressed() {
+        let lines = log(300);
+        let plain: Vec<u8> = lines.iter().flat_map(|line| json(line)).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, &plain).unwrap();
+        let zstd = zstd::bulk::compress(&plain, 1).unwrap();
+        let expected: Vec<Found> = (1..=300).map(Ok).collect();
+        for pack in [plain, gzip.finish().unwrap(), zstd] {
+            let shape = Shape { form: Form::Json, packing: Packing::Lines };
+            assert_eq!(unpack(shape, &pack), expected);
+            let half = pack.get(..pack.len() / 2).unwrap();
+            assert!(unpack(shape, half).last().unwrap().is_err());
+        }
+    }
+
     #[track_caller]
     fn check(form: Form, record: &[u8], expected: Result<u64, RecordError>) {
-        let found = Unpacker::new(form).sequence(base64_simd::STANDARD.encode_to_string(record).as_bytes());
-        assert_eq!(found, expected, "{}", record.escape_ascii());
+        let found = unpack(Shape { form, packing: Packing::None }, record);
+        assert_eq!(found, [expected], "{}", record.escape_ascii());
     }
 
     #[test]
@@ -265,11 +363,9 @@ pub(crate) mod tests {
     #[test]
     fn wrong_base64_is_noticed() {
         for text in ["!", "a", "QUJD=", "QUJ D", "QUI"] {
-            assert_eq!(
-                Unpacker::new(Form::Raw).sequence(text.as_bytes()),
-                Err(RecordError::Base64),
-                "{text}"
-            );
+            let mut found = Vec::new();
+            Unpacker::new(RAW).unpack(text.as_bytes(), &mut found);
+            assert_eq!(found, [Err(RecordError::Base64)], "{text}");
         }
     }
 
@@ -277,9 +373,10 @@ pub(crate) mod tests {
     fn a_request_falls_into_its_records() {
         let lines = log(3);
         let body = request(&lines);
-        let mut unpacker = Unpacker::new(Form::Raw);
-        let found: Vec<_> =
-            put_records(&body).unwrap().into_iter().map(|data| unpacker.sequence(data)).collect();
+        let (mut unpacker, mut found) = (Unpacker::new(RAW), Vec::new());
+        for data in put_records(&body).unwrap() {
+            unpacker.unpack(data, &mut found);
+        }
         assert_eq!(found, [Ok(1), Ok(2), Ok(3)]);
     }
 
@@ -301,11 +398,15 @@ pub(crate) mod tests {
     #[test]
     fn the_answer_has_one_entry_for_each_record() {
         let mut answer = String::new();
-        append_answer(&mut answer, 500);
+        let taken: Vec<bool> = (0..500).map(|nth| nth % 5 > 0).collect();
+        append_answer(&mut answer, &taken);
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!(answer["FailedRecordCount"], 0);
+        assert_eq!(answer["FailedRecordCount"], 100);
         let entries = answer["Records"].as_array().unwrap();
         assert_eq!(entries.len(), 500);
-        assert!(entries.iter().all(|entry| entry["SequenceNumber"].as_str().unwrap().len() == 56));
+        for (entry, taken) in entries.iter().zip(taken) {
+            assert_eq!(entry["SequenceNumber"].as_str().is_some_and(|number| number.len() == 56), taken);
+            assert_eq!(entry["ErrorCode"].is_null(), taken);
+        }
     }
 }

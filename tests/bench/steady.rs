@@ -15,21 +15,21 @@ use crate::books::Books;
 use crate::endpoint::Endpoint;
 use crate::figures::{self, Run};
 use crate::lines::Lines;
-use crate::records::Form;
+use crate::records::Shape;
 
 /// How long the agent may take to start and come to rest before the first line.
 const REST: Duration = Duration::from_secs(3);
 
 /// Writes `rate` lines a second for `seconds` seconds, each with one write(2) as a web server does. The delay of a line
 /// is from just before its write until the whole request that carries it has come to the endpoint.
-pub(crate) fn run(binary: &Path, form: Form, seed: u64, rate: u32, seconds: u32) -> anyhow::Result<Run> {
+pub(crate) fn run(binary: &Path, shape: Shape, seed: u64, rate: u32, seconds: u32) -> anyhow::Result<Run> {
     let dir = tempfile::tempdir().context("failed to make a directory for the log")?;
     let path = dir.path().join("access.log");
     let mut log = File::create(&path).context("failed to make the log")?;
     let lines = rate.checked_mul(seconds).context("that is too many lines")?;
 
-    let endpoint = Endpoint::start(form, Books::awaiting(lines as usize).with_times())?;
-    let mut agent = Agent::start(binary, &path, form, &endpoint)?;
+    let endpoint = Endpoint::start(shape, Books::awaiting(lines as usize).with_times())?;
+    let mut agent = Agent::start(binary, &path, shape, &endpoint)?;
     agent::pause(REST);
     let cpu_before = usage::cpu_seconds(agent.pid())?;
     let start = Instant::now();

@@ -43,6 +43,8 @@ struct Desk {
     /// Told after each entry.
     entered: Condvar,
     closed: AtomicBool,
+    /// Whether connections are ended as soon as they are made.
+    away: AtomicBool,
 }
 
 impl Endpoint {
@@ -56,8 +58,9 @@ impl Endpoint {
         let (certificate, tls) = identity()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to listen on loopback")?;
         let address = listener.local_addr().context("failed to learn the port")?;
-        let (books, entered, closed) = (Mutex::new(books), Condvar::new(), AtomicBool::new(false));
-        let desk = Desk { shape, refusals, books, entered, closed };
+        let (books, entered) = (Mutex::new(books), Condvar::new());
+        let (closed, away) = (AtomicBool::new(false), AtomicBool::new(false));
+        let desk = Desk { shape, refusals, books, entered, closed, away };
         let desk = Arc::new(desk);
         let endpoint = Endpoint { address, certificate, desk: Arc::clone(&desk) };
         thread::spawn(move || listen(&listener, &tls, &desk));
@@ -72,6 +75,11 @@ impl Endpoint {
     /// The certificate that clients must trust, in PEM.
     pub(crate) fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// From now on, connections are ended as soon as they are made, or no longer are.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.desk.away.store(away, Ordering::SeqCst);
     }
 
     /// The books as they stand.
@@ -118,6 +126,9 @@ fn listen(listener: &TcpListener, tls: &Arc<ServerConfig>, desk: &Arc<Desk>) {
     for socket in listener.incoming() {
         if desk.closed.load(Ordering::SeqCst) {
             return;
+        }
+        if desk.away.load(Ordering::SeqCst) {
+            continue;
         }
         let (tls, desk) = (Arc::clone(tls), Arc::clone(desk));
         thread::spawn(move || {

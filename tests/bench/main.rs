@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`lines`] makes a log in which every line proves itself, [`data`] puts it on disk. [`agent`] runs the built binary
-//! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`files`], [`idle`], [`pipe`]
-//! and [`steady`] each measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. [`soak`] does so over time. The
+//! on it, [`endpoint`] takes what comes, and [`books`] say which lines came. [`catchup`], [`files`], [`idle`], [`outage`],
+//! [`pipe`] and [`steady`] each measure one thing with [`kinetail_tests::usage`]; [`figures`] tells of it. [`soak`] does so over time. The
 //! endpoint's CPU does not count, but it shares the cores and is therefore kept cheap: no tree is built of a request, and no
 //! record costs an allocation.
 //!
@@ -27,6 +27,7 @@ mod idle;
 mod json;
 mod lines;
 mod options;
+mod outage;
 mod pipe;
 mod records;
 mod soak;
@@ -75,6 +76,7 @@ fn measure(options: &Options, out: &mut impl Write) -> anyhow::Result<()> {
         What::Catchup(_)
         | What::Files { .. }
         | What::Idle { .. }
+        | What::Outage { .. }
         | What::Pipe { .. }
         | What::Steady { .. }
         | What::Soak { .. } => binary.clone(),
@@ -125,6 +127,7 @@ fn prepare<'a>(
             let load = files::Load { files: *files, active: (*active).min(*files), rate: *rate, secs: *secs };
             Box::new(move || files::run(binary, shape, seed, load))
         }
+        What::Outage { rate, secs } => Box::new(move || outage::run(binary, shape, seed, *rate, *secs)),
         What::Pipe { rate, secs } => Box::new(move || pipe::run(binary, shape, seed, *rate, *secs)),
         What::Steady { rate, secs } => Box::new(move || steady::run(binary, shape, seed, *rate, *secs)),
     })
@@ -194,6 +197,15 @@ mod tests {
         measure(&Options::parse_from(line), &mut out).unwrap();
         let table = String::from_utf8(out).unwrap();
         assert!(table.contains("| inotify_watches |"), "{table}");
+    }
+
+    #[test]
+    fn every_line_of_an_outage_is_counted() {
+        let line = ["bench", "outage", "--rate", "2000", "--secs", "2"];
+        let mut out = Vec::new();
+        measure(&Options::parse_from(line), &mut out).unwrap();
+        let table = String::from_utf8(out).unwrap();
+        assert!(table.contains("| catchup_mb_per_s |"), "{table}");
     }
 
     #[test]

@@ -83,6 +83,15 @@ pub(crate) enum What {
         #[arg(long, default_value_t = 70, value_parser = clap::value_parser!(u32).range(1..))]
         secs: u32,
     },
+    /// A stream that is away while lines are written: memory meanwhile, and how fast the agent catches up then.
+    Outage {
+        /// Lines a second.
+        #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// Seconds that the stream is away.
+        #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..))]
+        secs: u32,
+    },
     /// Lines that are written to `kinetail pipe`, whose agent delivers them: how many come through, how long who writes
     /// them is held up, CPU.
     Pipe {

@@ -21,6 +21,8 @@ enum Act {
     Fail(Remedy, Outcome),
     /// Refuses every request that holds this record, as invalid; accepts others.
     Poison(&'static [u8]),
+    /// Cannot be reached before this moment; accepts everything then.
+    Away(Instant),
 }
 
 struct Script {
@@ -42,6 +44,11 @@ impl Stream for &Script {
                 (0..indices.len()).map(|place| places.contains(&place).then(|| "Full".to_owned())).collect(),
             )),
             Act::Fail(remedy, outcome) => Err(fault(remedy, outcome)),
+            Act::Away(until) if Instant::now() < until => {
+                acts.push_front(Act::Away(until));
+                Err(fault(Remedy::Again, Outcome::NotTaken))
+            }
+            Act::Away(_) => Ok(Answer::Accepted),
             Act::Poison(poison) => {
                 acts.push_front(Act::Poison(poison));
                 if records.iter().any(|record| record == poison) {
@@ -144,6 +151,20 @@ async fn there_is_no_last_attempt_and_no_wait_beyond_the_longest() {
     assert!(began.elapsed() >= 100 * Waits::DEFAULT.longest());
     check_books(&metrics, 4, 0, 0);
     assert_eq!(metrics.get(Metric::FailingFlows), 0, "it is well again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_hour_without_a_stream_everything_is_there_within_one_longest_wait() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let began = Instant::now();
+    let (offered, metrics) = deliver([Act::Away(began + HOUR)]).await;
+    let late = began.elapsed().saturating_sub(HOUR);
+    assert!(late <= Waits::DEFAULT.longest(), "{late:?}");
+    let attempts = HOUR.as_secs() / Waits::DEFAULT.longest().as_secs();
+    assert!((attempts..=4 * attempts).contains(&(offered.len() as u64)), "{} attempts", offered.len());
+    assert!(offered.iter().all(|call| call == "abcd"));
+    check_books(&metrics, 4, 0, 0);
+    assert_eq!(metrics.get(Metric::RequestsFailed), offered.len() as u64 - 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,9 @@ pub(super) enum Key {
 }
 
 /// What a random key is drawn from.
-const RANDOM_KEYS: u64 = 1_000_000_000_000;
+const RANDOM_KEYS: u64 = MILLION * MILLION;
+
+const MILLION: u64 = 1_000_000;
 
 /// Bytes of a random key as it is written: twelve digits and a point.
 pub(super) const RANDOM_KEY_BYTES: usize = 13;
@@ -46,13 +48,9 @@ impl Key {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         match self {
             Key::Random(number) => {
-                let mut digits = *b"000000.000000";
-                let mut rest = number;
-                for place in digits.iter_mut().rev().filter(|place| **place != b'.') {
-                    *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-                    rest /= 10;
-                }
-                out.extend_from_slice(&digits);
+                out.extend_from_slice(&six_digits(number / MILLION));
+                out.push(b'.');
+                out.extend_from_slice(&six_digits(number % MILLION));
             }
             Key::Md5(hash) => {
                 let nibbles = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -60,5 +58,32 @@ impl Key {
             }
             Key::None => {}
         }
+    }
+}
+
+/// The last six digits of a number, none of which waits for another: each record has a key.
+fn six_digits(number: u64) -> [u8; 6] {
+    [100_000, 10_000, 1000, 100, 10, 1]
+        .map(|unit| b'0' + u8::try_from(number / unit % 10).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(key: Key, expected: &str) {
+        let mut written = Vec::new();
+        key.write(&mut written);
+        assert_eq!((written.as_slice(), written.len()), (expected.as_bytes(), key.len()));
+    }
+
+    #[test]
+    fn each_kind_has_its_form() {
+        check(Key::Random(0), "000000.000000");
+        check(Key::Random(1_234_567), "000001.234567");
+        check(Key::Random(RANDOM_KEYS - 1), "999999.999999");
+        check(Key::of(b"a"), "0cc175b9c0f1b6a831c399e269772661");
+        check(Key::None, "");
     }
 }

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use kinetail_tests::agent::Agent;
+use kinetail_tests::books::Books;
 use kinetail_tests::endpoint::{REGION, Throughput};
+use kinetail_tests::faults::Faults;
 use kinetail_tests::forward::Forward;
 use kinetail_tests::host::Host;
 use kinetail_tests::metrics::Metrics;
@@ -282,4 +284,39 @@ async fn a_stream_may_be_named_by_its_arn() -> Result<()> {
         asked(&forward)
     );
     Ok(())
+}
+
+/// The endpoint moves: its name has another address, and nobody is at the old one any more. The agent goes after it without a
+/// restart.
+#[tokio::test]
+async fn a_name_that_has_another_address_is_followed() -> Result<()> {
+    const NAME: &str = "kinesis.test";
+    let Scene { endpoint, faults: old, host } =
+        scene().await?.on(|host| host.with_flow("app.log", json!({ "retryMaxBackoffMillis": 500 })));
+    let moved = SocketAddr::from(([127, 0, 0, 2], old.address().port()));
+    let new = Faults::start_at(moved, endpoint.address())?;
+    let host = host.with("kinesis.endpoint", json!(format!("http://{NAME}:{}", old.address().port())));
+    let names = host.path().join("hosts");
+    let point_to = |faults: &Faults| fs::write(&names, format!("{} {NAME}\n", faults.address().ip()));
+    point_to(&old)?;
+
+    // The agent alone has this for its table of hosts, which is read for each new connection.
+    let with_names = format!("mount --bind {} /etc/hosts && exec \"$0\" \"$@\"", names.display());
+    let words = ["unshare", "--mount", "sh", "-c", &with_names].map(OsString::from);
+    let mut writer = Writer::open(host.log("app.log"))?;
+    writer.write(200)?;
+    let agent = host.start_through(&words)?;
+    host.settled(200).await?;
+    point_to(&new)?;
+    writer.write(200)?;
+    host.settled(400).await?;
+
+    drop(old);
+    writer.write(200)?;
+    host.settled(600).await?;
+    ensure!(!new.look(<[_]>::is_empty), "nothing came to the new address");
+    let stored = endpoint.read(STREAM).await?;
+    let balance = Books::of(writer.written()).against(stored.iter().map(|record| record.data.as_slice()));
+    balance.balance().complete()?;
+    agent.stop().await
 }

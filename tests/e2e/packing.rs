@@ -2,8 +2,6 @@
 //! on the way. Holds G1, G3 and G4 to account.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +10,7 @@ use kinetail_tests::endpoint::Throughput;
 use kinetail_tests::faults::{self, Mode};
 use kinetail_tests::scene::{STREAM, Scene};
 use kinetail_tests::writer::{self, Load, Writer};
-use kinetail_tests::{oracle, python, wait};
+use kinetail_tests::{oracle, packs, wait};
 use serde_json::{Value, json};
 
 /// Lines of each file.
@@ -36,29 +34,6 @@ async fn scene(mut keys: Value) -> Result<Scene> {
     Ok(Scene::new(Throughput::Unlimited, 3).await?.on(|host| host.with_flow("access_log*", keys)))
 }
 
-/// The lines in these records of a stream.
-fn unpacked(records: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-    Ok(unpacked_each(records)?.concat())
-}
-
-/// The lines in each of these records of a stream.
-fn unpacked_each(records: &[Vec<u8>]) -> Result<Vec<Vec<Vec<u8>>>> {
-    let mut file = tempfile::NamedTempFile::new()?;
-    for data in records {
-        writeln!(file, "{}", base64_simd::STANDARD.encode_to_string(data))?;
-    }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/e2e/unpack.py");
-    let output = Command::new(python::program("python")?).arg(script).arg(file.path()).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut lines = vec![Vec::new(); records.len()];
-    for line in output.stdout.split_inclusive(|byte| *byte == b'\n') {
-        let tab = line.iter().position(|byte| *byte == b'\t').context("a line without a number")?;
-        let record: usize = std::str::from_utf8(&line[..tab])?.parse()?;
-        lines[record].push(line[tab + 1..].to_vec());
-    }
-    Ok(lines)
-}
-
 fn books(expected: &[Vec<u8>], lines: &[Vec<u8>]) -> Books {
     Books::of(expected.iter().map(Vec::as_slice)).against(lines.iter().map(Vec::as_slice))
 }
@@ -78,7 +53,7 @@ async fn every_line_is_in_one_pack_whatever_is_refused() -> Result<()> {
         let metrics = scene.host.settled(2 * LINES).await.with_context(|| what.clone())?;
 
         let records = scene.payloads().await?;
-        books(&expected, &unpacked(&records)?).balance().exact().with_context(|| what.clone())?;
+        books(&expected, &packs::lines(&records)?).balance().exact().with_context(|| what.clone())?;
         // Packs that had to go early may hold one line.
         let packed = records.iter().filter(|data| data.starts_with(magic)).count();
         ensure!(packed * 10 > records.len() * 9, "{what}: {packed} of {} are packed", records.len());
@@ -135,7 +110,7 @@ async fn the_stream_keeps_the_order_of_each_file() -> Result<()> {
         let mut keys = BTreeMap::new();
         let mut next: BTreeMap<u64, u64> = BTreeMap::new();
         let mut last: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        for (record, lines) in records.iter().zip(unpacked_each(&data)?) {
+        for (record, lines) in records.iter().zip(packs::lines_of_each(&data)?) {
             let numbers: Vec<u64> = lines
                 .iter()
                 .map(|line| number(line).context("a line without its number"))
@@ -196,7 +171,7 @@ async fn kills_repeat_no_more_than_the_agent_said() -> Result<()> {
     ensure!(expected.len() as u64 == writer.count());
     let mut balance = Books::default().balance();
     wait::until("every line has arrived", 2 * wait::LONG, async || {
-        balance = books(&expected, &unpacked(&scene.payloads().await?)?).balance();
+        balance = books(&expected, &packs::lines(&scene.payloads().await?)?).balance();
         Ok((balance.missing == 0).then_some(()))
     })
     .await
@@ -232,6 +207,6 @@ async fn a_pack_that_is_refused_for_good_is_kept_whole() -> Result<()> {
     ensure!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
     let records = scene.endpoint.read(STREAM).await?;
     let records: Vec<Vec<u8>> = records.into_iter().map(|record| record.data).collect();
-    books(&expected, &unpacked(&records)?).balance().exact()?;
+    books(&expected, &packs::lines(&records)?).balance().exact()?;
     agent.stop().await
 }

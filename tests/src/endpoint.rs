@@ -108,17 +108,7 @@ impl Endpoint {
     /// # Errors
     /// If it cannot be created.
     pub async fn create_stream(&self, stream: &str, shards: i32) -> Result<()> {
-        self.client.create_stream().stream_name(stream).shard_count(shards).send().await?;
-        self.is_active(stream).await
-    }
-
-    async fn is_active(&self, stream: &str) -> Result<()> {
-        wait::until("the stream is active", wait::LONG, async || {
-            let answer = self.client.describe_stream_summary().stream_name(stream).send().await?;
-            let summary = answer.stream_description_summary().context("no description")?;
-            Ok((*summary.stream_status() == StreamStatus::Active).then_some(()))
-        })
-        .await
+        create_stream(&self.client, stream, shards).await
     }
 
     /// Splits a shard in the middle, and waits until what comes goes into the halves.
@@ -126,22 +116,7 @@ impl Endpoint {
     /// # Errors
     /// If it cannot be split.
     pub async fn split_shard(&self, stream: &str, shard: &str) -> Result<()> {
-        let shards = self.client.list_shards().stream_name(stream).send().await?;
-        let found =
-            shards.shards().iter().find(|found| found.shard_id() == shard).context("no such shard")?;
-        let keys = found.hash_key_range().context("a shard without its range")?;
-        let [first, last]: [u128; 2] = [keys.starting_hash_key().parse()?, keys.ending_hash_key().parse()?];
-        let middle = first + (last - first) / 2 + 1;
-        let split = self.client.split_shard().stream_name(stream).shard_to_split(shard);
-        split.new_starting_hash_key(middle.to_string()).send().await?;
-        wait::until("the shard is split", wait::LONG, async || {
-            let answer = self.client.list_shards().stream_name(stream).send().await?;
-            let halves =
-                answer.shards().iter().filter(|child| child.parent_shard_id() == Some(shard)).count();
-            Ok((halves == 2).then_some(()))
-        })
-        .await?;
-        self.is_active(stream).await
+        split_shard(&self.client, stream, shard).await
     }
 
     /// Everything in the stream, shard by shard, each in its order.
@@ -151,6 +126,45 @@ impl Endpoint {
     pub async fn read(&self, stream: &str) -> Result<Vec<Stored>> {
         read(&self.client, stream).await
     }
+}
+
+/// Creates a stream and waits until it takes records.
+///
+/// # Errors
+/// If it cannot be created.
+pub async fn create_stream(client: &Client, stream: &str, shards: i32) -> Result<()> {
+    client.create_stream().stream_name(stream).shard_count(shards).send().await?;
+    is_active(client, stream).await
+}
+
+async fn is_active(client: &Client, stream: &str) -> Result<()> {
+    wait::until("the stream is active", wait::LONG, async || {
+        let answer = client.describe_stream_summary().stream_name(stream).send().await?;
+        let summary = answer.stream_description_summary().context("no description")?;
+        Ok((*summary.stream_status() == StreamStatus::Active).then_some(()))
+    })
+    .await
+}
+
+/// Splits a shard in the middle, and waits until what comes goes into the halves.
+///
+/// # Errors
+/// If it cannot be split.
+pub async fn split_shard(client: &Client, stream: &str, shard: &str) -> Result<()> {
+    let shards = client.list_shards().stream_name(stream).send().await?;
+    let found = shards.shards().iter().find(|found| found.shard_id() == shard).context("no such shard")?;
+    let keys = found.hash_key_range().context("a shard without its range")?;
+    let [first, last]: [u128; 2] = [keys.starting_hash_key().parse()?, keys.ending_hash_key().parse()?];
+    let middle = first + (last - first) / 2 + 1;
+    let split = client.split_shard().stream_name(stream).shard_to_split(shard);
+    split.new_starting_hash_key(middle.to_string()).send().await?;
+    wait::until("the shard is split", wait::LONG, async || {
+        let answer = client.list_shards().stream_name(stream).send().await?;
+        let halves = answer.shards().iter().filter(|child| child.parent_shard_id() == Some(shard)).count();
+        Ok((halves == 2).then_some(()))
+    })
+    .await?;
+    is_active(client, stream).await
 }
 
 /// Everything in the stream, shard by shard, each in its order.

@@ -20,6 +20,7 @@
 //! - [`scene`] puts host, faults and endpoint together, and has the balance that every test ends with;
 //! - [`endpoint`] is the stream; [`faults`] stands before it, does harm on request and notes every answer;
 //! - [`forward`] is the proxy through which a host may have to go;
+//! - [`packs`] takes packed records apart;
 //! - [`page`] shows a run in a browser, live; [`browser`] is a headless one to look at it;
 //! - [`metrics`] reads what the agent publishes; [`oracle`] reads access logs independently, in Python;
 //! - [`cloud`] is what stands behind the stream: the functions, what invokes them, S3 and CloudWatch;
@@ -50,6 +51,7 @@ pub mod jvm;
 pub mod logrotate;
 pub mod metrics;
 pub mod oracle;
+pub mod packs;
 pub mod page;
 pub mod pipe;
 pub mod python;

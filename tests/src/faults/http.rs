@@ -5,7 +5,10 @@
 
 use std::io;
 
+use serde_json::json;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::Raw;
 
 /// Longest head that is read.
 const MAX_HEAD: usize = 64 * 1024;
@@ -58,21 +61,53 @@ impl Message {
         Ok(Some(message))
     }
 
+    /// An answer that says that the service failed, and why.
+    pub(crate) fn failure(status: &str, code: &str, message: &str) -> Message {
+        let body = json!({ "__type": code, "message": message });
+        Message::answer(status, body.to_string().into_bytes())
+    }
+
+    /// An answer that is a page for people.
+    pub(crate) fn page(status: &str) -> Message {
+        let body = format!("<html><body><h1>{status}</h1></body></html>\n").into_bytes();
+        let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
+        Message { start: format!("HTTP/1.1 {status}"), headers, body }
+    }
+
     /// Writes it whole.
     pub(crate) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        to.write_all(&self.bytes()).await?;
+        to.flush().await
+    }
+
+    /// As it is on the wire.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{}\r\n", self.start).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
         bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", self.body.len()).as_bytes());
         bytes.extend_from_slice(&self.body);
-        to.write_all(&bytes).await?;
-        to.flush().await
+        bytes
     }
 
     /// The value of a header, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.0 == name).map(|header| header.1.as_str())
+    }
+
+    /// A request as it came.
+    pub(super) fn raw(&self) -> Option<Raw> {
+        let (method, path) = self.target()?;
+        let mut headers = self.headers.clone();
+        headers.push(("content-length".to_owned(), self.body.len().to_string()));
+        Some(Raw { method: method.to_owned(), path: path.to_owned(), headers, body: self.body.clone() })
+    }
+
+    /// Gives it this header, and no other of the name.
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        self.headers.retain(|header| header.0 != name);
+        self.headers.push((name.to_owned(), value));
     }
 
     /// The method of a request and what it is for.

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::Mode;
+
 /// How the agent was answered about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -22,6 +24,8 @@ pub enum Fate {
 pub struct Entry {
     /// The payload.
     pub data: Vec<u8>,
+    /// What decides its shard; empty if it is for Firehose.
+    pub partition_key: String,
     /// Whether the endpoint has it from this request.
     pub taken: bool,
     /// What the agent was told.
@@ -35,6 +39,8 @@ pub struct Request {
     pub arrived: SystemTime,
     /// When its answer had been written; none if it never was.
     pub answered: Option<SystemTime>,
+    /// Whether the mode did it any harm.
+    pub harmed: bool,
     /// Its records; empty for anything but `PutRecords` and `PutRecordBatch`.
     pub entries: Vec<Entry>,
 }
@@ -44,7 +50,7 @@ impl Request {
     pub(super) fn of(body: Option<&Value>) -> Result<Request> {
         let records = body.map(|body| body["Records"].as_array().context("no records")).transpose()?;
         let entries = records.into_iter().flatten().map(entry).collect::<Result<_>>()?;
-        Ok(Request { arrived: SystemTime::now(), answered: None, entries })
+        Ok(Request { arrived: SystemTime::now(), answered: None, harmed: false, entries })
     }
 
     /// Notes the endpoint's own answer to the entries that were forwarded, in their order.
@@ -59,6 +65,25 @@ impl Request {
         }
         ensure!(results.next().is_none(), "an answer with too many records");
         Ok(())
+    }
+
+    /// Notes that it came to harm.
+    pub(super) fn harm(&mut self) {
+        self.harmed = true;
+    }
+
+    /// Which of its entries are forwarded in this mode.
+    pub(super) fn forwarded(&self, mode: Mode) -> Vec<bool> {
+        let is_forwarded = |entry: &Entry| {
+            if let Mode::Refuse { percent } = mode {
+                fastrand::u8(..100) >= percent
+            } else if let Mode::RefuseShard { shard } = mode {
+                super::shard(&entry.partition_key) != shard
+            } else {
+                true
+            }
+        };
+        self.entries.iter().map(is_forwarded).collect()
     }
 
     /// Whether one of its payloads has this in it.
@@ -128,7 +153,8 @@ impl Operation {
 fn entry(record: &Value) -> Result<Entry> {
     let data = record["Data"].as_str().context("a record without data")?;
     let data = base64_simd::STANDARD.decode_to_vec(data).context("data that is not base64")?;
-    Ok(Entry { data, taken: false, fate: Fate::Unanswered })
+    let partition_key = record["PartitionKey"].as_str().unwrap_or_default().to_owned();
+    Ok(Entry { data, partition_key, taken: false, fate: Fate::Unanswered })
 }
 
 /// Takes the entries that are not to be forwarded out of a request's body.
@@ -160,6 +186,13 @@ pub(super) fn fill_in(operation: Operation, answer: &Value, forwarded: &[bool]) 
         .collect();
     let failed = records.iter().filter(|record| !record["ErrorCode"].is_null()).count();
     json!({ operation.failed(): failed, operation.verdicts(): records })
+}
+
+/// An answer without the verdict on the last entry.
+pub(super) fn shortened(operation: Operation, answer: &[u8]) -> Result<Vec<u8>> {
+    let mut answer: Value = serde_json::from_slice(answer)?;
+    answer[operation.verdicts()].as_array_mut().context("an answer without records")?.pop();
+    Ok(answer.to_string().into_bytes())
 }
 
 /// Entries that were offered although an earlier answer had said that the stream has them.

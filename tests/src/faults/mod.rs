@@ -2,10 +2,12 @@
 //!
 //! - `http` reads and writes single HTTP/1.1 messages;
 //! - `ledger` is the books: what was offered, what the endpoint took, what was answered;
-//! - `proxy` serves one connection.
+//! - `proxy` serves one connection;
+//! - `clock` is that of an endpoint whose clock is off.
 //!
 //! The mode can be changed while requests run; a request lives by the mode that is set when it has been read whole.
 
+mod clock;
 pub(crate) mod http;
 mod ledger;
 mod proxy;
@@ -15,8 +17,10 @@ pub use ledger::{Entry, Fate, Request, offered_after_acceptance, refused, unansw
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use md5::{Digest as _, Md5};
 use tokio::sync::watch;
 
 use crate::background::Background;
@@ -64,6 +68,43 @@ pub enum Mode {
     HoldAnswers,
     /// It is neither forwarded nor answered until the mode changes; forgotten if the client goes before that.
     Hold,
+    /// It is answered with status 400 and this code, and not forwarded.
+    Reject {
+        /// Such as `ExpiredTokenException`.
+        code: &'static str,
+    },
+    /// Of the entries, those whose partition key belongs to this one of four equal shards are refused and not forwarded.
+    RefuseShard {
+        /// 0 to 3, as [`shard`] says it.
+        shard: u8,
+    },
+    /// The endpoint takes it; it is answered with status 503 and a page, as by what stands before a service.
+    Unavailable,
+    /// It is swallowed, and so is all that comes on its connection from then on, whatever the mode; nothing is answered.
+    Silence,
+    /// The endpoint takes it; of the answer one byte comes at a time, with [`TRICKLE`] between two.
+    Trickle,
+    /// The endpoint takes it; the connection ends in the middle of the answer.
+    Truncate,
+    /// The endpoint takes it; the answer lacks the verdict on the last entry.
+    Shorten,
+    /// The endpoint's clock is off. It says what it shows in each answer, and what is signed more than five minutes from that is
+    /// answered with status 400 and not forwarded.
+    Skew {
+        /// How far it is ahead.
+        seconds: i64,
+    },
+}
+
+/// Between two bytes of an answer in [`Mode::Trickle`].
+pub const TRICKLE: Duration = Duration::from_millis(50);
+
+/// The one of four equal shards that a partition key belongs to:
+/// <https://docs.aws.amazon.com/streams/latest/dev/key-concepts.html#partition-key>.
+#[must_use]
+pub fn shard(partition_key: &str) -> u8 {
+    let hash = Md5::digest(partition_key.as_bytes());
+    hash.first().map_or(0, |first| first / 64)
 }
 
 /// The running proxy.
@@ -82,6 +123,27 @@ struct Shared {
     connections: watch::Sender<usize>,
     ledger: Mutex<Vec<Request>>,
     keys: Mutex<BTreeSet<String>>,
+    kept: Mutex<Kept>,
+}
+
+/// Requests that are kept as they came.
+#[derive(Debug, Default)]
+struct Kept {
+    wanted: usize,
+    requests: Vec<Raw>,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// Such as `POST`.
+    pub method: String,
+    /// What it is for.
+    pub path: String,
+    /// Name, in lower case, and value, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 /// How the name of an access key begins that ends at the time that follows, in milliseconds since 1970.
@@ -93,7 +155,15 @@ impl Faults {
     /// # Errors
     /// If there is no port or thread to be had.
     pub fn start(upstream: SocketAddr) -> Result<Faults> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to bind the proxy")?;
+        Faults::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), upstream)
+    }
+
+    /// The same at an address of one's own.
+    ///
+    /// # Errors
+    /// If it is taken, or there is no thread to be had.
+    pub fn start_at(address: SocketAddr, upstream: SocketAddr) -> Result<Faults> {
+        let listener = TcpListener::bind(address).context("failed to bind the proxy")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
@@ -102,6 +172,7 @@ impl Faults {
             connections: watch::Sender::new(0),
             ledger: Mutex::default(),
             keys: Mutex::default(),
+            kept: Mutex::default(),
         });
         let server = Background::start("faults", proxy::serve(listener, Arc::clone(&shared)))?;
         Ok(Faults { address, shared, _server: server })
@@ -133,6 +204,17 @@ impl Faults {
     #[must_use]
     pub fn keys(&self) -> BTreeSet<String> {
         self.shared.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps the next `count` requests as they come.
+    pub fn keep(&self, count: usize) {
+        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).wanted += count;
+    }
+
+    /// Those that were kept so far.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Raw> {
+        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).requests.clone()
     }
 
     /// Waits until nobody is connected: what a dead client has sent has been dealt with.

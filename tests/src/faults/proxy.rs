@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::http::Message;
 use super::ledger::{self, Operation, Request};
-use super::{ENDS, Mode, Shared};
+use super::{ENDS, Mode, Shared, TRICKLE, clock};
 use crate::cloud::moment::Moment;
 
 /// Accepts connections for ever.
@@ -83,6 +83,7 @@ async fn exchange(
     mode: &mut watch::Receiver<Mode>,
     shared: &Shared,
 ) -> Result<Next> {
+    shared.keep(&request);
     let operation = request.header("x-amz-target").and_then(Operation::of);
     let body: Option<Value> = operation.map(|_| serde_json::from_slice(&request.body)).transpose()?;
     let noted = Request::of(body.as_ref())?;
@@ -92,7 +93,6 @@ async fn exchange(
         .strip_prefix(ENDS)
         .and_then(|end| end.parse().ok())
         .is_some_and(|end| Moment::now().to_millis() >= end);
-    let entries = noted.entries.len();
     let place = {
         let mut ledger = shared.ledger();
         ledger.push(noted);
@@ -103,66 +103,47 @@ async fn exchange(
         return Ok(Next::End);
     }
     let now = *mode.borrow_and_update();
-    let percent = match now {
-        Mode::Away | Mode::ResetBefore => return Ok(Next::Reset),
-        Mode::InternalError => {
-            let body = json!({ "__type": "InternalFailure", "message": "the proxy was told to fail" });
-            Message::answer("500 Internal Server Error", body.to_string().into_bytes()).write(client).await?;
-            shared.note(place, Request::answer);
-            return Ok(Next::Request);
-        }
-        Mode::Invalid { word } if shared.note(place, |request| request.holds(word)) => {
-            let body = json!({ "__type": "ValidationException", "message": "the proxy was told so" });
-            Message::answer("400 Bad Request", body.to_string().into_bytes()).write(client).await?;
-            shared.note(place, Request::answer);
-            return Ok(Next::Request);
-        }
-        Mode::Deny { operation } if is_of(&request, operation) => {
-            let body = json!({ "__type": "AccessDeniedException", "message": "the proxy was told so" });
-            Message::answer("400 Bad Request", body.to_string().into_bytes()).write(client).await?;
-            shared.note(place, Request::answer);
-            return Ok(Next::Request);
-        }
-        Mode::Expire if has_ended => {
-            let message = "The security token included in the request is expired";
-            let body = json!({ "__type": "ExpiredTokenException", "message": message });
-            Message::answer("400 Bad Request", body.to_string().into_bytes()).write(client).await?;
-            shared.note(place, Request::answer);
-            return Ok(Next::Request);
-        }
-        Mode::TakeLarge { record_kib } => {
-            let answer = match operation {
-                Some(operation) => {
-                    let taken = ledger::fill_up(operation, entries);
-                    shared.note(place, |request| request.take(operation, &vec![true; entries], &taken))?;
-                    taken
+    if matches!(now, Mode::Away | Mode::ResetBefore) {
+        shared.note(place, Request::harm);
+        return Ok(Next::Reset);
+    }
+    if now == Mode::Silence {
+        shared.note(place, Request::harm);
+        swallow(client).await;
+        return Ok(Next::End);
+    }
+    if let Some(failure) = failure(now, &request, has_ended, place, shared)? {
+        shared.note(place, Request::harm);
+        failure.write(client).await?;
+        shared.note(place, Request::answer);
+        return Ok(Next::Request);
+    }
+    if let Mode::TakeLarge { record_kib } = now {
+        let answer = match operation {
+            Some(operation) => {
+                let entries = shared.note(place, |request| request.entries.len());
+                let taken = ledger::fill_up(operation, entries);
+                shared.note(place, |request| request.take(operation, &vec![true; entries], &taken))?;
+                taken
+            }
+            None => {
+                let mut said: Value =
+                    serde_json::from_slice(&forward(&request, upstream, shared).await?.body)?;
+                if is_of(&request, "DescribeStreamSummary") {
+                    said["StreamDescriptionSummary"]["MaxRecordSizeInKiB"] = record_kib.into();
                 }
-                None => {
-                    let mut said: Value =
-                        serde_json::from_slice(&forward(&request, upstream, shared).await?.body)?;
-                    if is_of(&request, "DescribeStreamSummary") {
-                        said["StreamDescriptionSummary"]["MaxRecordSizeInKiB"] = record_kib.into();
-                    }
-                    said
-                }
-            };
-            Message::answer("200 OK", answer.to_string().into_bytes()).write(client).await?;
-            shared.note(place, Request::answer);
-            return Ok(Next::Request);
-        }
-        Mode::Refuse { percent } => percent,
-        Mode::Pass
-        | Mode::Deny { .. }
-        | Mode::Expire
-        | Mode::Invalid { .. }
-        | Mode::ResetAfter
-        | Mode::HoldAnswers
-        | Mode::Hold => 0,
-    };
+                said
+            }
+        };
+        Message::answer("200 OK", answer.to_string().into_bytes()).write(client).await?;
+        shared.note(place, Request::answer);
+        return Ok(Next::Request);
+    }
 
-    let forwarded: Vec<bool> = (0..entries).map(|_| fastrand::u8(..100) >= percent).collect();
-    let answer = match body.zip(operation) {
+    let forwarded = shared.note(place, |request| request.forwarded(now));
+    let mut answer = match body.zip(operation) {
         Some((body, operation)) if forwarded.contains(&false) => {
+            shared.note(place, Request::harm);
             thinned(request, operation, body, &forwarded, upstream, place, shared).await?
         }
         Some((_, operation)) => {
@@ -175,12 +156,17 @@ async fn exchange(
         }
         None => forward(&request, upstream, shared).await?,
     };
-    if now == Mode::ResetAfter {
-        return Ok(Next::Reset);
+    if let Mode::Skew { seconds } = now {
+        answer.set("date", clock::date(clock::shown(seconds)?)?);
     }
     let is_free = |mode| mode != Mode::Hold && mode != Mode::HoldAnswers;
     if now == Mode::HoldAnswers && released(mode, client, is_free).await.is_none() {
+        shared.note(place, Request::harm);
         return Ok(Next::End);
+    }
+    if let Some(next) = lose(now, operation, &answer, client).await? {
+        shared.note(place, Request::harm);
+        return Ok(next);
     }
     if answer.write(client).await.is_err() {
         // The client has gone without its answer.
@@ -193,6 +179,99 @@ async fn exchange(
 /// Whether a request calls this operation.
 fn is_of(request: &Message, operation: &str) -> bool {
     request.header("x-amz-target").is_some_and(|target| target.split('.').nth(1) == Some(operation))
+}
+
+/// What a request is answered with in the place of the endpoint's answer, if it is not forwarded.
+fn failure(
+    mode: Mode,
+    request: &Message,
+    has_ended: bool,
+    place: usize,
+    shared: &Shared,
+) -> Result<Option<Message>> {
+    const REJECTED: &str = "400 Bad Request";
+    const TOLD: &str = "the proxy was told so";
+    let (status, code, message) = match mode {
+        Mode::InternalError => ("500 Internal Server Error", "InternalFailure", TOLD),
+        Mode::Invalid { word } if shared.note(place, |request| request.holds(word)) => {
+            (REJECTED, "ValidationException", TOLD)
+        }
+        Mode::Expire if has_ended => {
+            (REJECTED, "ExpiredTokenException", "The security token included in the request is expired")
+        }
+        Mode::Deny { operation } if is_of(request, operation) => (REJECTED, "AccessDeniedException", TOLD),
+        Mode::Reject { code } => (REJECTED, code, TOLD),
+        Mode::Skew { seconds } if clock::is_off(request, clock::shown(seconds)?)? => {
+            (REJECTED, "InvalidSignatureException", "Signature expired, or not yet current")
+        }
+        Mode::Away
+        | Mode::Deny { .. }
+        | Mode::Expire
+        | Mode::Hold
+        | Mode::HoldAnswers
+        | Mode::Invalid { .. }
+        | Mode::Pass
+        | Mode::Refuse { .. }
+        | Mode::RefuseShard { .. }
+        | Mode::ResetAfter
+        | Mode::ResetBefore
+        | Mode::Shorten
+        | Mode::Silence
+        | Mode::Skew { .. }
+        | Mode::TakeLarge { .. }
+        | Mode::Trickle
+        | Mode::Truncate
+        | Mode::Unavailable => return Ok(None),
+    };
+    let mut failure = Message::failure(status, code, message);
+    if let Mode::Skew { seconds } = mode {
+        failure.set("date", clock::date(clock::shown(seconds)?)?);
+    }
+    Ok(Some(failure))
+}
+
+/// Keeps the endpoint's answer, or a part of it, from the client, if the mode wants that.
+async fn lose(
+    mode: Mode,
+    operation: Option<Operation>,
+    answer: &Message,
+    client: &mut BufReader<TcpStream>,
+) -> Result<Option<Next>> {
+    // What does not come to the client because it has gone is lost as well.
+    Ok(match (mode, operation) {
+        (Mode::ResetAfter, _) => Some(Next::Reset),
+        (Mode::Unavailable, _) => {
+            drop(Message::page("503 Service Unavailable").write(client).await);
+            Some(Next::Request)
+        }
+        (Mode::Trickle, _) => {
+            for byte in answer.bytes() {
+                if client.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(TRICKLE).await;
+            }
+            Some(Next::End)
+        }
+        (Mode::Truncate, _) => {
+            let bytes = answer.bytes();
+            let half = bytes.len() - answer.body.len() / 2;
+            drop(client.write_all(bytes.get(..half).unwrap_or_default()).await);
+            Some(Next::End)
+        }
+        (Mode::Shorten, Some(operation)) if answer.is_ok() => {
+            let mut short = answer.clone();
+            short.body = ledger::shortened(operation, &answer.body)?;
+            drop(short.write(client).await);
+            Some(Next::Request)
+        }
+        _ => None,
+    })
+}
+
+/// Reads whatever comes until nothing more does.
+async fn swallow(client: &mut BufReader<TcpStream>) {
+    drop(tokio::io::copy(client, &mut tokio::io::sink()).await);
 }
 
 /// The name of the access key that a request is signed with:
@@ -264,6 +343,15 @@ async fn forward(
 impl Shared {
     fn ledger(&self) -> MutexGuard<'_, Vec<Request>> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a request as it came, if that is wanted.
+    fn keep(&self, request: &Message) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.wanted > 0 {
+            kept.wanted -= 1;
+            kept.requests.extend(request.raw());
+        }
     }
 
     /// Writes down what became of the request at `place`.

@@ -106,6 +106,70 @@ async fn refused_entries_are_not_stored_and_the_others_are() {
 }
 
 #[tokio::test]
+async fn each_answer_that_is_lost_is_of_what_was_taken() {
+    let bench = Bench::new().await;
+    for (mode, data) in [(Mode::Unavailable, "a"), (Mode::Truncate, "b")] {
+        bench.faults.set(mode);
+        assert_eq!(bench.put(&[data]).await, None, "{mode:?}");
+    }
+    bench.faults.set(Mode::Shorten);
+    // The SDK takes what it gets.
+    assert_eq!(bench.put(&["c", "d"]).await, Some(vec![true]));
+    check(&bench.stored().await, &["a", "b", "c", "d"]);
+    assert_eq!(bench.books(), [(Fate::Unanswered, true); 4]);
+    assert!(bench.faults.look(|requests| requests.iter().all(|request| request.harmed)));
+}
+
+#[tokio::test]
+async fn what_is_rejected_is_not_stored() {
+    let bench = Bench::new().await;
+    bench.faults.set(Mode::Reject { code: "ExpiredTokenException" });
+    assert_eq!(bench.put(&["a"]).await, None);
+    bench.faults.set(Mode::Silence);
+    tokio::select! {
+        answer = bench.put(&["b"]) => unreachable!("answered with {answer:?}"),
+        () = harmed(&bench, 2) => bench.faults.set(Mode::Pass),
+    }
+    assert_eq!(bench.put(&["c"]).await, Some(vec![true]));
+    check(&bench.stored().await, &["c"]);
+    bench.noted(&[(Fate::Refused, false), (Fate::Unanswered, false), (Fate::Accepted, true)]).await;
+}
+
+/// Waits until so many requests have come to harm.
+async fn harmed(bench: &Bench, count: usize) {
+    let harmed = |requests: &[Request]| requests.iter().filter(|request| request.harmed).count();
+    let enough = async || Ok((bench.faults.look(harmed) >= count).then_some(()));
+    wait::until("they have come to harm", wait::LONG, enough).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_shard_of_four_is_refused() {
+    let bench = Bench::new().await;
+    bench.faults.set(Mode::RefuseShard { shard: 2 });
+    let keys: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let expected: Vec<bool> = keys.iter().map(|key| shard(key) != 2).collect();
+    assert_eq!(bench.put(&keys).await, Some(expected.clone()));
+    let count = expected.iter().filter(|is| !**is).count();
+    assert!((10..40).contains(&count), "{count} of 100");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_and_followed() {
+    let bench = Bench::new().await;
+    for seconds in [7200, -7200] {
+        bench.faults.set(Mode::Skew { seconds });
+        assert_eq!(bench.put(&["a"]).await, None);
+        assert_eq!(bench.put(&["a"]).await, Some(vec![true]), "the SDK signs for the other clock");
+        assert_eq!(bench.put(&["a"]).await, Some(vec![true]));
+    }
+    bench.faults.set(Mode::Pass);
+    assert_eq!(bench.put(&["a"]).await, Some(vec![true]));
+    let harmed = |requests: &[Request]| requests.iter().map(|request| request.harmed).collect::<Vec<_>>();
+    assert_eq!(bench.faults.look(harmed), [true, false, false, true, false, false, false]);
+}
+
+#[tokio::test]
 async fn what_is_held_is_forwarded_when_released() {
     let bench = Bench::new().await;
     bench.faults.set(Mode::Hold);

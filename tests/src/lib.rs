@@ -27,6 +27,7 @@
 //! - [`instance`] is the EC2 instance that the host may be;
 //! - [`python`] has the packages and emulators that are Python's;
 //! - [`strace`] sees what the agent asks of the kernel, and does harm there; [`volume`] is a disk that can be full;
+//! - [`cgroup`] is a bound of memory that the kernel keeps;
 //! - [`supervisor`] is the service manager, as far as the agent tells it anything;
 //! - [`usage`] says what a process has used; [`books`] compares what was written with what was delivered; [`wait`] waits for a state.
 //!
@@ -38,6 +39,7 @@ pub mod background;
 pub mod binary;
 pub mod books;
 pub mod browser;
+pub mod cgroup;
 pub mod cloud;
 pub mod crash;
 pub mod endpoint;

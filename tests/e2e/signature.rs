@@ -60,11 +60,13 @@ async fn requests(keys: Value, variables: &[(&str, &str)]) -> Result<Vec<Raw>> {
     ensure!(metrics.left_behind()? == 0, "not everything was taken");
     agent.stop().await?;
     let kept = scene.faults.kept();
-    ensure!(kept.len() >= 3, "only {} requests", kept.len());
-    let are_offers = kept
-        .iter()
-        .all(|request| header(request, "x-amz-target").is_some_and(|target| target.ends_with(".PutRecords")));
-    ensure!(are_offers, "other requests than PutRecords");
+    let of = |operation: &str| {
+        let target = format!("Kinesis_20131202.{operation}");
+        kept.iter().filter(|request| header(request, "x-amz-target") == Some(&target)).count()
+    };
+    let (offers, questions) = (of("PutRecords"), of("DescribeStreamSummary"));
+    ensure!(offers >= 3 && questions == 1, "{offers} offers and {questions} questions");
+    ensure!(offers + questions == kept.len(), "other requests");
     Ok(kept)
 }
 

@@ -13,6 +13,7 @@ use axum::routing::get;
 use kinetail_tests::background::Background;
 use kinetail_tests::endpoint::Throughput;
 use kinetail_tests::faults::{ENDS, Mode};
+use kinetail_tests::forward::Forward;
 use kinetail_tests::instance::{self, Instance, Tags};
 use kinetail_tests::python::Emulator;
 use kinetail_tests::scene::Scene;
@@ -180,9 +181,6 @@ async fn a_pod_is_known_by_the_token_in_its_file() -> Result<()> {
 
 /// An agent of EKS Pod Identity, which knows a pod by what is in this file.
 fn pod_identity(token: PathBuf) -> Result<(SocketAddr, Background)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
     let answer = move |headers: HeaderMap| async move {
         let known = fs::read_to_string(&token).unwrap_or_default();
         if headers.get("authorization").is_none_or(|shown| shown != known.as_str()) {
@@ -196,12 +194,54 @@ fn pod_identity(token: PathBuf) -> Result<(SocketAddr, Background)> {
         });
         (StatusCode::OK, credentials.to_string())
     };
-    let server = Background::start("pod", async move {
+    serve(Router::new().route("/v1/credentials", get(answer)))
+}
+
+fn serve(router: Router) -> Result<(SocketAddr, Background)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let server = Background::start("credentials", async move {
         let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
-        let router = Router::new().route("/v1/credentials", get(answer));
         axum::serve(listener, router).await.expect("it serves until it is dropped");
     })?;
     Ok((address, server))
+}
+
+/// Who has signed in by `aws sso login` has left a token, under the digest of the session's name. The portal is beyond a
+/// proxy. <https://docs.aws.amazon.com/singlesignon/latest/PortalAPIReference/API_GetRoleCredentials.html>
+#[tokio::test]
+async fn a_single_sign_on_gives_a_role() -> Result<()> {
+    let answer = async |headers: HeaderMap| {
+        if headers.get("x-amz-sso_bearer_token").is_none_or(|token| token != "the-token") {
+            return (StatusCode::UNAUTHORIZED, String::new());
+        }
+        let credentials = json!({
+            "accessKeyId": "ASIASSO",
+            "secretAccessKey": "secret",
+            "sessionToken": "token",
+            "expiration": 4_922_899_200_000_u64,
+        });
+        (StatusCode::OK, json!({ "roleCredentials": credentials }).to_string())
+    };
+    let (address, _server) = serve(Router::new().route("/federation/credentials", get(answer)))?;
+    let portal = "portal.sso.eu-central-1.amazonaws.com";
+    let forward = Forward::start(&[(portal, address)], None)?;
+    let scene = scene().await?;
+    let (bundle, profile) = (scene.host.path().join("own.pem"), scene.host.path().join("profile"));
+    fs::write(&bundle, forward.certificate())?;
+    let session = "sso_region = eu-central-1\nsso_start_url = https://own.example/start\n";
+    let role = "sso_session = own\nsso_account_id = 123456789012\nsso_role_name = logs\n";
+    fs::write(&profile, format!("[default]\n{role}[sso-session own]\n{session}"))?;
+    let cache = scene.host.path().join(".aws/sso/cache");
+    fs::create_dir_all(&cache)?;
+    let token = json!({ "accessToken": "the-token", "expiresAt": "2126-01-01T00:00:00Z" });
+    fs::write(cache.join("fbf63c6adba57ff2a18d83d55deff3db5e89b043.json"), token.to_string())?;
+    let scene = scene.on(|host| host.with("proxy", json!(forward.url())).with("caBundle", json!(bundle)));
+    let key = signs_with(scene, &[format!("AWS_CONFIG_FILE={}", profile.display())]).await?;
+    ensure!(key == "ASIASSO", "{key}");
+    ensure!(forward.asked() == [format!("CONNECT {portal}:443")], "{:?}", forward.asked());
+    Ok(())
 }
 
 /// Ours insists on version 2; the other is not of our making.

@@ -89,6 +89,17 @@ const FAULTS: [Fault; 19] = [
     fault(Harm::StreamIsResharded, 4, Repeats::No),
 ];
 
+/// What was counted until the books were balanced last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    /// Lines that came twice.
+    repeated: u64,
+    /// Records of which the agent says that they may have.
+    possible: u64,
+    /// Entries that had no answer.
+    unanswered: u64,
+}
+
 /// One agent before a stream that goes wrong in one way after the other.
 struct Column<K> {
     client: Client,
@@ -98,8 +109,8 @@ struct Column<K> {
     writers: Vec<Writer>,
     /// What was in streams that have been deleted.
     gone: Vec<Stored>,
-    /// How many records were there more often than once when the books were balanced last.
-    repeated: u64,
+    /// The books when they were balanced last.
+    last: Last,
     _kinesis: K,
 }
 
@@ -148,7 +159,7 @@ impl<K> Column<K> {
             is_ordered,
             writers,
             gone: Vec::new(),
-            repeated: 0,
+            last: Last::default(),
             _kinesis: kinesis,
         };
         column.create_stream().await?;
@@ -218,16 +229,18 @@ impl<K> Column<K> {
         let written = self.writers.iter().flat_map(Writer::written);
         let balance = Books::of(written).against(packs.iter().flatten().map(Vec::as_slice)).balance();
         balance.complete()?;
-        let possible = metrics.sum("kinetail_records_possibly_repeated_total")?;
-        ensure!(
-            balance.repeated <= possible,
-            "{} repeated, {possible} counted as possible",
-            balance.repeated
-        );
-        let new = balance.repeated - self.repeated;
-        ensure!((new > 0) == (repeats == Repeats::Yes), "{new} repeated of {repeats:?}");
-        self.repeated = balance.repeated;
-        self.faults.look(|requests| offers_agree(requests, &data, possible))?;
+        let now = Last {
+            repeated: balance.repeated,
+            possible: metrics.sum("kinetail_records_possibly_repeated_total")?,
+            unanswered: self.faults.look(faults::unanswered),
+        };
+        let last = std::mem::replace(&mut self.last, now);
+        let repeated = now.repeated - last.repeated;
+        ensure!((repeated > 0) == (repeats == Repeats::Yes), "{repeated} repeated of {repeats:?}");
+        let (possible, unanswered) = (now.possible - last.possible, now.unanswered - last.unanswered);
+        ensure!(repeated <= possible, "{repeated} repeated, {possible} counted as possible");
+        ensure!(unanswered <= possible, "{unanswered} entries had no answer, {possible} are counted");
+        self.faults.look(|requests| offers_agree(requests, &data))?;
         if self.is_ordered { in_order(&stored, &packs) } else { Ok(()) }
     }
 
@@ -283,12 +296,10 @@ fn is_refused_whole(request: &Request) -> bool {
 
 /// What the stream has is what the proxy saw it take; each record as often as nobody told the agent that it has it, and once
 /// more at the most.
-fn offers_agree(requests: &[Request], stored: &[Vec<u8>], possible: u64) -> Result<()> {
+fn offers_agree(requests: &[Request], stored: &[Vec<u8>]) -> Result<()> {
     let again = faults::offered_after_acceptance(requests);
     let example = again.first().map(|data| data.escape_ascii().to_string());
     ensure!(again.is_empty(), "{} offered again after they were accepted: {example:?}", again.len());
-    let unanswered = faults::unanswered(requests);
-    ensure!(unanswered <= possible, "{unanswered} entries had no answer, {possible} are counted");
     let entries = requests.iter().flat_map(|request| &request.entries);
     let taken = || entries.clone().filter(|entry| entry.taken);
     let books = Books::of(taken().map(|entry| entry.data.as_slice()));

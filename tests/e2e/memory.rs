@@ -1,5 +1,5 @@
-//! Memory is bounded by `maxMemoryBytes` and what a process needs beside it, whatever the stream does: the kernel kills an agent
-//! that uses more. The agent is started in the environment that its unit sets. Holds G5 to account.
+//! Memory is bounded by `maxMemoryBytes` and what a process needs beside it, whatever the stream does. The kernel kills an agent
+//! that uses more, where it lets groups be made; in any case its peak is looked at. The agent is started in the environment that its unit sets. Holds G5 to account.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -61,13 +61,13 @@ fn waiting(directory: &Path) -> Result<(PathBuf, u64)> {
 struct Bounded {
     agent: Agent,
     max_memory_mib: u32,
-    _group: Cgroup,
+    _group: Option<Cgroup>,
 }
 
 impl Bounded {
     fn start(host: &Host, max_memory_mib: u32) -> Result<Bounded> {
         let group = Cgroup::bounded(u64::from(max_memory_mib + PROCESS_MIB) * MIB)?;
-        let mut words = group.words();
+        let mut words = group.as_ref().map(Cgroup::words).unwrap_or_default();
         words.push("env".into());
         words.extend(UNIT.lines().filter_map(|line| line.strip_prefix("Environment=")).map(OsString::from));
         let agent = host.start_through(&words)?;

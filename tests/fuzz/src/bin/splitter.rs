@@ -19,8 +19,9 @@ static LAYOUTS: LazyLock<[Layout; 4]> = LazyLock::new(|| {
         idle: Duration::ZERO,
     };
     let footer = || Some(Expression::whole("#.*|-*").expect("it is an expression"));
-    [(each(), None), (several(), None), (each(), footer()), (several(), footer())]
-        .map(|(records, footer)| Layout { header_lines: HEADERS.into(), records, footer })
+    [(each(), None), (several(), None), (each(), footer()), (several(), footer())].map(|(records, footer)| {
+        Layout { header_lines: HEADERS.into(), records, footer, ..Layout::default() }
+    })
 });
 
 fn part(header: u64) -> Part {

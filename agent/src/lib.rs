@@ -19,7 +19,7 @@
 //!
 //! [`position`] says where a byte came from, [`loss`] every way a line may be left behind, [`quarantine`] keeps lines that
 //! may be sent after all, [`spool`] what `kinetail pipe` takes in until a flow has read it, [`budget`] how many bytes may be
-//! held, [`layout`] how a flow's files fall into records, by the [`expression`]s of its configuration. The steps in the
+//! held, [`buffers`] where they are, [`layout`] how a flow's files fall into records, by the [`expression`]s of its configuration. The steps in the
 //! middle are pure: no clock, disk, network or log. [`pipeline`] joins the steps and is the only place that starts threads
 //! and tasks; at its first start [`takeover`] gives it the Java agent's positions in place of a checkpoint. [`config`] makes
 //! what the steps accept out of `agent.json`; [`metrics`] counts, [`calls`] sums up the calls, [`report`] tells, and on the
@@ -40,6 +40,7 @@
 
 pub mod batch;
 pub mod budget;
+pub mod buffers;
 pub mod calls;
 pub mod chain;
 pub mod checkpoint;

@@ -12,6 +12,8 @@ mod limits;
 mod pack;
 mod side_by_side;
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 pub use compress::Compression;
@@ -25,6 +27,7 @@ use key::Key;
 use pack::{Pack, Packer};
 use side_by_side::SideBySide;
 
+use crate::buffers::{Buffer, Buffers};
 use crate::loss::Dropped;
 use crate::parse::Record;
 use crate::position::{FileId, Mark, Offset, Position, Share, Span};
@@ -43,7 +46,7 @@ struct Entry {
 /// What one call takes: never empty, never beyond its limits.
 #[derive(Debug)]
 pub struct Batch {
-    buffer: Vec<u8>,
+    buffer: Buffer,
     entries: Vec<Entry>,
     shares: Vec<Share>,
     opened: Instant,
@@ -97,6 +100,12 @@ impl Batch {
         &self.shares
     }
 
+    /// A buffer for `len` bytes beside the batch's own.
+    #[must_use]
+    pub fn another_buffer(&self, len: usize) -> Buffer {
+        self.buffer.another(len)
+    }
+
     /// When its first record came.
     #[must_use]
     pub fn opened(&self) -> Instant {
@@ -136,7 +145,9 @@ const FRAME_BYTES: usize = 96;
 pub struct Batcher {
     settings: Settings,
     random: fastrand::Rng,
-    buffer: Vec<u8>,
+    buffer: Buffer,
+    /// How long the last batch was: the next will be about as long.
+    last: usize,
     entries: Vec<Entry>,
     packer: Packer,
     pack: Pack,
@@ -154,14 +165,15 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// An empty one; random keys come from `random`.
+    /// An empty one; random keys come from `random`, its batches' memory from `buffers`.
     #[must_use]
-    pub fn new(settings: Settings, random: fastrand::Rng) -> Batcher {
+    pub fn new(settings: Settings, random: fastrand::Rng, buffers: &Arc<Buffers>) -> Batcher {
         Batcher {
             packer: settings.packer(),
             settings,
             random,
-            buffer: Vec::new(),
+            buffer: buffers.take(0),
+            last: 0,
             entries: Vec::new(),
             pack: Pack::default(),
             files: SideBySide::default(),
@@ -175,6 +187,10 @@ impl Batcher {
 
     /// Where `parse` writes the next record.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
+        // Not before there is something to write: a quiet flow holds nothing.
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.buffer.another(self.last + self.last / 32);
+        }
         &mut self.buffer
     }
 
@@ -266,11 +282,10 @@ impl Batcher {
 
     /// Makes an entry of the open pack, if there is anything in it. A record that waits stays at the end of the buffer.
     fn close_pack(&mut self) {
-        let pack = std::mem::take(&mut self.pack);
-        if pack.records() == 0 {
+        if self.pack.records() == 0 {
             return;
         }
-        let place = self.end()..self.end() + pack.bytes();
+        let place = self.end()..self.end() + self.pack.bytes();
         let bytes = self.buffer.get(place.clone()).unwrap_or_default();
         let key = match self.settings.key {
             PartitionKey::Random => Key::random(&mut self.random),
@@ -278,14 +293,15 @@ impl Batcher {
             PartitionKey::None => Key::None,
         };
         let start = place.start;
-        let end = match self.packer.close(&pack, bytes, |out| key.write(out)) {
+        let end = match self.packer.close(&self.pack, bytes, |out| key.write(out)) {
             None => place.end,
             Some(packed) => {
                 self.buffer.splice(place, packed.iter().copied());
                 start + packed.len()
             }
         };
-        self.entries.push(pack.entry(end, key));
+        self.entries.push(self.pack.entry(end, key));
+        self.pack.clear();
         self.bytes += end - start + key.len();
     }
 
@@ -296,7 +312,7 @@ impl Batcher {
         }
         let files = std::mem::take(&mut self.files);
         let waiting = self.buffer.split_off(files.end());
-        let mut buffer = Vec::with_capacity(self.buffer.len());
+        let mut buffer = self.buffer.another(self.buffer.len());
         let mut records = Vec::new();
         for (_, of_file) in files {
             records.clear();
@@ -314,7 +330,8 @@ impl Batcher {
 
     /// Forgets the record that waits at the end of the buffer: its line will come again.
     pub fn discard(&mut self, record: &Record) {
-        self.buffer.truncate(self.buffer.len() - record.len());
+        let start = self.buffer.len() - record.len();
+        self.buffer.truncate(start);
     }
 
     /// The records added since the last call, and lines that were dropped among them, are the bytes of `file` from
@@ -350,11 +367,15 @@ impl Batcher {
         self.close_pack();
         self.close_files();
         let end = self.end();
-        let mut next = Vec::with_capacity(self.buffer.capacity().min(2 * end.max(4096)));
-        next.extend_from_slice(self.buffer.get(end..).unwrap_or_default());
-        let mut buffer = std::mem::replace(&mut self.buffer, next);
-        buffer.truncate(end);
-        let entries = std::mem::take(&mut self.entries);
+        let empty = self.buffer.another(0);
+        let mut buffer = std::mem::replace(&mut self.buffer, empty);
+        self.last = end;
+        if buffer.len() > end {
+            self.buffer().extend_from_slice(buffer.get(end..).unwrap_or_default());
+            buffer.truncate(end);
+        }
+        let next = Vec::with_capacity(self.entries.len());
+        let entries = std::mem::replace(&mut self.entries, next);
         let shares = std::mem::take(&mut self.shares);
         let opened = self.opened.take().unwrap_or(now);
         self.bytes = 0;

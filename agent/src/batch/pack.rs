@@ -38,6 +38,12 @@ impl Pack {
         self.ends.len()
     }
 
+    /// Empties it, for the next records.
+    pub(super) fn clear(&mut self) {
+        self.ends.clear();
+        self.aggregated = 0;
+    }
+
     /// How many bytes these are, one after the other.
     pub(super) fn bytes(&self) -> usize {
         self.ends.last().copied().unwrap_or_default()

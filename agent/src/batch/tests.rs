@@ -34,7 +34,7 @@ fn mark(place: u64) -> Mark {
 /// Runs `lines` of one file through a batcher as the pipeline does.
 fn batches(lines: &[Vec<u8>], settings: Settings) -> Vec<Batch> {
     let now = Instant::now();
-    let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7));
+    let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7), &Arc::default());
     batcher.turn_to(FileId::FIRST, mark(0));
     let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
     let (mut out, mut end, mut covered) = (Vec::new(), 0, 0);
@@ -130,7 +130,8 @@ fn a_deterministic_key_is_the_md5_of_the_record() {
 #[test]
 fn each_record_is_of_the_file_whose_share_it_is_in() {
     let now = Instant::now();
-    let mut batcher = Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7));
+    let mut batcher =
+        Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7), &Arc::default());
     let files = [FileId::FIRST, FileId::FIRST.next()];
     for (file, lines) in files.into_iter().zip([1, 2]) {
         batcher.turn_to(file, mark(0));
@@ -150,7 +151,8 @@ fn each_record_is_of_the_file_whose_share_it_is_in() {
 #[test]
 fn lines_that_were_dropped_are_covered_without_a_batch() {
     let now = Instant::now();
-    let mut batcher = Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7));
+    let mut batcher =
+        Batcher::new(settings(500, 1000, PartitionKey::Random), fastrand::Rng::with_seed(7), &Arc::default());
     assert!(matches!(batcher.close(now), Closed::Nothing));
     batcher.cover(FileId::FIRST, Offset::START, position(10), now);
     assert_eq!(batcher.deadline(), Some(now + Duration::from_secs(1)));
@@ -336,7 +338,7 @@ fn batches_of_files(lines: &[(usize, Vec<u8>)], settings: Settings) -> Vec<Batch
     let now = Instant::now();
     let files: Vec<FileId> =
         std::iter::successors(Some(FileId::FIRST), |file| Some(file.next())).take(4).collect();
-    let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7));
+    let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(7), &Arc::default());
     let (mut out, mut ends) = (Vec::new(), [0_usize; 4]);
     for (index, line) in lines {
         let (file, start) = (files[*index], ends[*index]);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::cloudwatch::CloudWatch;
-use super::joint::Joint;
+use super::joint::{Joint, kept_within};
 use super::keeping::{Entrant, Entry, Keeping, Message};
 use super::learning::learn;
 use super::record_maker::RecordMaker;
@@ -194,6 +194,7 @@ impl Flows {
             };
             let (joint, open_files) = (&running.member.joint, flow.source.open_files);
             joint.budget.set_share(share);
+            joint.buffers.set_most(kept_within(share));
             // It does so between two of its reads; nobody waits for that.
             drop(joint.bell.ask(move |source, _| source.set_open_files(open_files)));
             running.flow = flow;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::on_the_way::OnTheWay;
 use super::vigil::Pulse;
 use crate::budget::Budget;
+use crate::buffers::Buffers;
 use crate::calls::Calls;
 use crate::config::Flow;
 use crate::metrics::Metrics;
@@ -14,6 +15,12 @@ use crate::report::java::{Detail, Processing, Service};
 use crate::report::{Pace, Samples};
 use crate::send::{Destination, Health, Patience};
 use crate::source::Bell;
+
+/// How many bytes a flow's buffers may be, kept and in use, before none is kept, where it may hold `share` bytes: a batch that is
+/// still filled is larger than was known when its buffer was taken.
+pub(super) fn kept_within(share: usize) -> usize {
+    share / 4 * 3
+}
 
 /// What the steps of one flow share, and what it is called.
 #[derive(Debug)]
@@ -31,6 +38,7 @@ pub(super) struct Joint {
     pub(super) bell: Arc<Bell>,
     pub(super) on_the_way: Arc<OnTheWay>,
     pub(super) budget: Arc<Budget>,
+    pub(super) buffers: Arc<Buffers>,
     pub(super) health: Arc<Health>,
     /// Of the reader, as long as it runs.
     pub(super) reading: Arc<Pulse>,
@@ -61,6 +69,7 @@ impl Joint {
             bell: Arc::default(),
             on_the_way: Arc::default(),
             budget: Budget::new(bytes),
+            buffers: Buffers::new(kept_within(bytes)),
             health: Arc::default(),
             reading: Arc::default(),
             room: Arc::default(),

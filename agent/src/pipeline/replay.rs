@@ -5,6 +5,7 @@
 //! removed; everything else stays where it was.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -78,7 +79,7 @@ impl Replayer {
     /// Makes records of those entries that match by now.
     pub(super) fn sort(&self, entries: &[Entry]) -> Sorted {
         let (now, mut maker) = (Instant::now(), self.maker.clone());
-        let mut batcher = Batcher::new(self.batch.clone(), fastrand::Rng::new());
+        let mut batcher = Batcher::new(self.batch.clone(), fastrand::Rng::new(), &Arc::default());
         let (mut sorted, mut numbers) = (Sorted::default(), Vec::new());
         for Entry { number, stray, .. } in entries {
             let record = match stray.cause {

@@ -106,13 +106,14 @@ impl Reporter {
     async fn publish(&mut self, now: Instant) {
         let members = self.roster.members();
         for member in &members {
-            let Joint { metrics, on_the_way, budget, samples, sent, .. } = &member.joint;
+            let Joint { metrics, on_the_way, budget, buffers, samples, sent, .. } = &member.joint;
             let age =
                 on_the_way.oldest().map_or(Duration::ZERO, |opened| now.saturating_duration_since(opened));
             metrics.set(Metric::OldestUndeliveredSeconds, age.as_secs());
             metrics.set(Metric::HeldBytes, budget.held() as u64);
             let (read, behind) = (metrics.get(Metric::BytesRead), metrics.get(Metric::LagBytes));
             samples.lock().unwrap_or_else(PoisonError::into_inner).note(now, read, behind);
+            buffers.release();
             let taken = metrics.get(Metric::BytesSent);
             sent.lock().unwrap_or_else(PoisonError::into_inner).note(now, taken, 0);
         }

@@ -77,7 +77,7 @@ fn read(
     source: Source,
     parcels: mpsc::Sender<Parcel>,
 ) -> Result<oneshot::Receiver<()>, RunError> {
-    let batcher = Batcher::new(flow.batch.clone(), fastrand::Rng::new());
+    let batcher = Batcher::new(flow.batch.clone(), fastrand::Rng::new(), &joint.buffers);
     let strays = Strays::new(flow.on_mismatch, flow.name.clone(), Arc::clone(&joint.budget));
     let desk = Desk::new(batcher, parcels, joint, Unprocessed::of(&flow.name), strays);
     let reader =

@@ -22,10 +22,12 @@ use aws_smithy_runtime_api::client::ser_de::{
 };
 use aws_smithy_types::body::SdkBody;
 use base64_simd::STANDARD as BASE64;
+use bytes::Bytes;
 
 use super::settle::{Answer, Form, read_answer};
 use super::stream::{Fault, Outcome, Remedy};
 use crate::batch::Batch;
+use crate::buffers::Buffer;
 
 /// What one operation of a service is like.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +46,14 @@ pub(super) struct Operation {
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     operation: Operation,
-    body: Arc<Mutex<Option<Vec<u8>>>>,
+    body: Arc<Mutex<Option<Buffer>>>,
     offered: usize,
     answer: Arc<Mutex<Option<Answer>>>,
 }
 
 impl Exchange {
     /// One that offers so many entries in `body`.
-    pub(super) fn new(operation: Operation, body: Vec<u8>, offered: usize) -> Exchange {
+    pub(super) fn new(operation: Operation, body: Buffer, offered: usize) -> Exchange {
         Exchange { operation, body: Arc::new(Mutex::new(Some(body))), offered, answer: Arc::default() }
     }
 
@@ -75,7 +77,7 @@ pub(super) enum Keyed {
 }
 
 /// The body of a request with the entries of `batch` at `indices`, up to the first of which it is `opening`.
-pub(super) fn body(opening: &[u8], batch: &Batch, indices: &[usize], keyed: Keyed) -> Vec<u8> {
+pub(super) fn body(opening: &[u8], batch: &Batch, indices: &[usize], keyed: Keyed) -> Buffer {
     const DATA: &[u8] = b"{\"Data\":\"";
     const KEY: &[u8] = b"\",\"PartitionKey\":\"";
     const END: &[u8] = b"\"},";
@@ -84,11 +86,11 @@ pub(super) fn body(opening: &[u8], batch: &Batch, indices: &[usize], keyed: Keye
         DATA.len() + BASE64.encoded_length(batch.data(*index).len()) + KEY.len() + KEY_BYTES + END.len()
     };
     let len = opening.len() + indices.iter().map(entry).sum::<usize>() + 2;
-    let mut body = Vec::with_capacity(len);
+    let mut body = batch.another_buffer(len);
     body.extend_from_slice(opening);
     for index in indices {
         body.extend_from_slice(DATA);
-        BASE64.encode_append(batch.data(*index), &mut body);
+        BASE64.encode_append(batch.data(*index), &mut *body);
         if keyed == Keyed::Yes {
             body.extend_from_slice(KEY);
             batch.write_key(*index, &mut body);
@@ -125,7 +127,7 @@ impl SerializeRequest for Exchange {
         let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
         let body = body.ok_or("a body is sent once: the SDK must not retry")?;
         let len = body.len();
-        let mut request = HttpRequest::new(SdkBody::from(body));
+        let mut request = HttpRequest::new(SdkBody::from(Bytes::from_owner(body)));
         request.set_method("POST")?;
         request.set_uri("/")?;
         let headers = request.headers_mut();

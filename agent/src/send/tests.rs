@@ -74,7 +74,7 @@ pub(super) fn batch(lines: &[&[u8]]) -> Batch {
         order: Order::Free,
     };
     let now = Instant::now();
-    let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(1));
+    let mut batcher = Batcher::new(settings, fastrand::Rng::with_seed(1), &Arc::default());
     batcher.turn_to(FileId::FIRST, Mark { place: 0, turn: 0, first: None });
     let (mut parser, around) = (Parser::default(), Surroundings::at(Duration::ZERO));
     let mut at = Offset::START;

@@ -189,13 +189,7 @@ impl<S: Stream> Sender<S> {
     async fn wait_for_a_place(&self, batch: &Batch, left: &mut Vec<usize>) -> Vec<usize> {
         let (rest, wait) = {
             let mut pace = self.pace();
-            let count = pace.portion().map_or(left.len(), |portion| {
-                let sums = left.iter().scan(Load::default(), |sum, index| {
-                    *sum += load(batch, *index);
-                    Some(*sum)
-                });
-                sums.take_while(|sum| *sum <= portion).count().max(1)
-            });
+            let count = pace.portion(left.iter().map(|index| load(batch, *index)));
             let rest = left.split_off(count.min(left.len()));
             (rest, pace.reserve(loads(batch, left), Instant::now()))
         };
@@ -216,7 +210,7 @@ impl<S: Stream> Sender<S> {
     fn keep_pace(&self, taken: Load, refused: Load) {
         let mut pace = self.pace();
         pace.note(taken, refused, Instant::now());
-        let limit = pace.rate().map_or(0, Load::entries);
+        let limit = pace.rate().unwrap_or(0);
         drop(pace);
         self.metrics.set(Metric::OfferLimit, limit);
     }

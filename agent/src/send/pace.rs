@@ -5,6 +5,12 @@
 //! than a hundredth. So the stream is used up to a few hundredths, and little is offered in vain. Where a shard takes few
 //! entries a second, as they are large, random keys meet the shards so unevenly that more is left unused.
 //!
+//! A shard that has taken all it takes refuses everything until its second is over. Refusals that come evenly, some of each
+//! request, are by chance or by others: going slower would mend nothing, and they do not count.
+//!
+//! Of those who share a lane, each sees the same share refused and is cut alike, and the slower grow more in proportion: in
+//! time they come to the same rate.
+//!
 //! It knows a lane, and not a stream: one for each shard may take the place of one for all.
 //!
 //! A lane takes so many entries or so many bytes a second, whichever comes first. Both are one number here, the [`Load`]: a
@@ -27,7 +33,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The share of what is offered that may be refused without a consequence. Random keys meet shards unevenly.
 const TOLERATED: f64 = 0.01;
 
-/// How much a rate grows in a second after the last refusal, and how many seconds it takes to grow by twice as much: a stream
+/// How much a rate grows in a second after the last cut, and how many seconds it takes to grow by twice as much: a stream
 /// that was given more shards is used after half a minute.
 const GROWTH: f64 = 0.005;
 const GROWS_TWICE: f64 = 4.0;
@@ -35,32 +41,38 @@ const GROWS_TWICE: f64 = 4.0;
 /// What may go in one request, in seconds of the rate: of large ones, one more in the same second is too many.
 const PORTION: f64 = 0.05;
 
-/// The least rate, nearly a shard's: who takes less is refused by others than us, or by chance, and going slower would mend
-/// nothing. If it goes on it does: the least rate is halved in five minutes of that.
-const LEAST: f64 = 0.95;
-const HALVED: f64 = 300.0;
+/// The least rate, and the longest that one waits for its place: even the largest record.
+const LEAST: f64 = 0.01;
+const LONGEST: Duration = Duration::from_secs(10);
 
-/// What some entries demand of a shard, in seconds.
+/// What a cut leaves at least: the worst of seconds says little of the next.
+const LEFT: f64 = 0.5;
+
+/// A moment has so many entries, and so many moments are too few to judge by.
+const MOMENT: f64 = 5.0;
+const FEW: f64 = 8.0;
+
+/// Moments that differ so many times as much as chance makes them differ are not even.
+const UNEVEN: f64 = 2.0;
+
+/// What some entries demand of a shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub(super) struct Load(f64);
+pub(super) struct Load {
+    seconds: f64,
+    entries: f64,
+}
 
 impl Load {
     /// That of one entry with so many bytes, its key included.
     pub(super) fn of(bytes: usize) -> Load {
         let bytes = u32::try_from(bytes).map_or(f64::from(u32::MAX), f64::from);
-        Load((1.0 / SHARD_ENTRIES).max(bytes / SHARD_BYTES))
-    }
-}
-
-impl Load {
-    /// So many small entries of a shard make it up.
-    pub(super) fn entries(self) -> u64 {
-        Duration::from_secs_f64(self.0 * SHARD_ENTRIES).as_secs()
+        Load { seconds: (1.0 / SHARD_ENTRIES).max(bytes / SHARD_BYTES), entries: 1.0 }
     }
 
     /// What is left of it without a part.
     pub(super) fn less(self, part: Load) -> Load {
-        Load((self.0 - part.0).max(0.0))
+        let left = |whole: f64, part: f64| (whole - part).max(0.0);
+        Load { seconds: left(self.seconds, part.seconds), entries: left(self.entries, part.entries) }
     }
 }
 
@@ -68,13 +80,13 @@ impl Add for Load {
     type Output = Load;
 
     fn add(self, other: Load) -> Load {
-        Load(self.0 + other.0)
+        Load { seconds: self.seconds + other.seconds, entries: self.entries + other.entries }
     }
 }
 
 impl AddAssign for Load {
     fn add_assign(&mut self, other: Load) {
-        self.0 += other.0;
+        *self = *self + other;
     }
 }
 
@@ -87,36 +99,47 @@ impl std::iter::Sum for Load {
 /// How fast one lane is used.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Load a second, since it refused any.
+    /// Seconds of a shard a second, since it refused any.
     rate: Option<f64>,
     /// When what was let go before is used up.
     next: Option<Instant>,
     interval: Option<Interval>,
-    /// Seconds since the last refusal that counted.
+    /// Seconds since the last cut.
     calm: f64,
-    /// Seconds in which more was refused than is tolerated; what is calm counts against it.
-    refusing: f64,
 }
 
 /// What came of a rate so far.
 #[derive(Debug)]
 struct Interval {
     began: Instant,
-    taken: f64,
-    refused: f64,
+    all: Moment,
+    /// In the order in which they were learned.
+    moments: Vec<Moment>,
     /// Whether anything had to wait.
     is_used_up: bool,
 }
 
+/// What was taken and what was refused in one request, or in as many as make it worth a look.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moment {
+    taken: Load,
+    refused: Load,
+}
+
 impl Pace {
-    /// The most that may go in one request; nothing if that is as much as it likes.
-    pub(super) fn portion(&self) -> Option<Load> {
-        self.rate.map(|rate| Load(rate * PORTION))
+    /// How many of the entries with these loads may go in one request; more than there are if it is all, and never none.
+    pub(super) fn portion(&self, loads: impl Iterator<Item = Load>) -> usize {
+        let Some(rate) = self.rate else { return usize::MAX };
+        let sums = loads.scan(Load::default(), |sum, load| {
+            *sum += load;
+            Some(sum.seconds)
+        });
+        sums.take_while(|seconds| *seconds <= rate * PORTION).count().max(1)
     }
 
-    /// How much it offers in a second; nothing if that is as much as there is.
-    pub(super) fn rate(&self) -> Option<Load> {
-        self.rate.map(Load)
+    /// How many small entries it offers in a second; nothing if that is as many as there are.
+    pub(super) fn rate(&self) -> Option<u64> {
+        self.rate.map(|rate| Duration::from_secs_f64(rate * SHARD_ENTRIES).as_secs())
     }
 
     /// Takes the next place for this load; says how long to wait for it.
@@ -124,7 +147,7 @@ impl Pace {
         let interval = self.interval.get_or_insert_with(|| Interval::from(now));
         let Some(rate) = self.rate else { return Duration::ZERO };
         let start = self.next.map_or(now, |next| next.max(now));
-        self.next = Some(start + Duration::from_secs_f64(load.0 / rate));
+        self.next = Some(start + Duration::from_secs_f64(load.seconds / rate)).min(Some(now + LONGEST));
         let wait = start - now;
         interval.is_used_up |= !wait.is_zero();
         wait
@@ -133,47 +156,78 @@ impl Pace {
     /// Learns how much of what was offered the lane took, and how much it refused as too much.
     pub(super) fn note(&mut self, taken: Load, refused: Load, now: Instant) {
         let interval = self.interval.get_or_insert_with(|| Interval::from(now));
-        interval.taken += taken.0;
-        interval.refused += refused.0;
+        interval.note(Moment { taken, refused });
         let seconds = (now - interval.began).as_secs_f64();
-        let share =
-            if interval.refused > 0.0 { interval.refused / (interval.taken + interval.refused) } else { 0.0 };
-        let (taken, is_used_up) = (interval.taken, interval.is_used_up);
-        if self.rate.is_none() && share > TOLERATED {
-            self.rate = Some((taken / seconds.max(SECOND.as_secs_f64())).max(LEAST));
-            // Of this second there is nothing left.
-            self.next = Some(now + SECOND);
-        } else if seconds < INTERVAL.as_secs_f64() {
-            return;
-        } else if share > TOLERATED {
-            self.slow_down(share - TOLERATED, seconds);
-        } else {
-            self.refusing = (self.refusing - seconds).max(0.0);
-            self.calm += seconds;
-            if is_used_up && let Some(rate) = &mut self.rate {
-                *rate += *rate * GROWTH * (1.0 + self.calm / GROWS_TWICE) * seconds;
+        let excess = interval.all.share() - TOLERATED;
+        match &mut self.rate {
+            None if excess > 0.0 => {
+                self.rate = Some((interval.all.taken.seconds / seconds.max(1.0)).max(LEAST));
+                // Of this second there is nothing left.
+                self.next = Some(now + SECOND);
+            }
+            _ if seconds < INTERVAL.as_secs_f64() => return,
+            None => (),
+            Some(rate) if excess > 0.0 && !interval.is_even() => {
+                self.calm = 0.0;
+                *rate = (*rate * (1.0 - excess).max(LEFT)).max(LEAST);
+            }
+            Some(rate) => {
+                self.calm += seconds;
+                if interval.is_used_up {
+                    *rate += rate.max(rate.sqrt()) * GROWTH * (1.0 + self.calm / GROWS_TWICE) * seconds;
+                }
             }
         }
         self.interval = None;
-    }
-
-    /// A share too much was refused in so many seconds.
-    fn slow_down(&mut self, share: f64, seconds: f64) {
-        self.refusing += seconds;
-        self.calm = 0.0;
-        let least = LEAST * 0.5_f64.powf(self.refusing / HALVED);
-        self.rate = self.rate.map(|rate| (rate * (1.0 - share)).max(least));
     }
 }
 
 impl Interval {
     fn from(began: Instant) -> Interval {
-        Interval { began, taken: 0.0, refused: 0.0, is_used_up: false }
+        Interval { began, all: Moment::default(), moments: Vec::new(), is_used_up: false }
+    }
+
+    fn note(&mut self, moment: Moment) {
+        self.all = self.all.and(moment);
+        match self.moments.last_mut() {
+            Some(last) if last.entries() < MOMENT => *last = last.and(moment),
+            _ => self.moments.push(moment),
+        }
+    }
+
+    /// Whether each moment had its part of the refusals: by the mean square of what they differ by, in what chance makes of
+    /// it (Pearson's chi-squared, of each moment).
+    fn is_even(&self) -> bool {
+        let share = self.all.refused.entries / self.all.entries();
+        let squares = self.moments.iter().map(|moment| {
+            let entries = moment.entries();
+            (moment.refused.entries - entries * share).powi(2) / (entries * share * (1.0 - share))
+        });
+        let moments = f64::from(u32::try_from(self.moments.len()).unwrap_or(u32::MAX));
+        moments >= FEW && share < 1.0 && squares.sum::<f64>() < UNEVEN * moments
+    }
+}
+
+impl Moment {
+    fn and(self, other: Moment) -> Moment {
+        Moment { taken: self.taken + other.taken, refused: self.refused + other.refused }
+    }
+
+    fn entries(self) -> f64 {
+        (self.taken + self.refused).entries
+    }
+
+    /// The share that was refused, of the load.
+    fn share(self) -> f64 {
+        let offered = (self.taken + self.refused).seconds;
+        if offered > 0.0 { self.refused.seconds / offered } else { 0.0 }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::iter::repeat_n;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -187,12 +241,14 @@ mod tests {
         second: u64,
         /// What each has left of this second: entries, bytes.
         left: Vec<(u32, u32)>,
+        /// Of a hundred entries, so many are refused whatever is left.
+        by_chance: u8,
     }
 
     impl Shards {
         fn new(shards: usize, began: Instant, seed: u64) -> Shards {
             let random = fastrand::Rng::with_seed(seed);
-            Shards { random, began, second: u64::MAX, left: vec![(0, 0); shards] }
+            Shards { random, began, second: u64::MAX, left: vec![(0, 0); shards], by_chance: 0 }
         }
 
         /// How many of so many entries are taken.
@@ -206,7 +262,8 @@ mod tests {
             for _ in 0..entries {
                 let shard = self.random.usize(..self.left.len());
                 let (entries_left, bytes_left) = &mut self.left[shard];
-                if *entries_left > 0 && *bytes_left >= bytes {
+                let is_refused = self.random.u8(..100) < self.by_chance;
+                if *entries_left > 0 && *bytes_left >= bytes && !is_refused {
                     *entries_left -= 1;
                     *bytes_left -= bytes;
                     taken += 1;
@@ -216,52 +273,79 @@ mod tests {
         }
     }
 
+    /// So many entries of so many bytes.
+    fn of(entries: u32, bytes: u32) -> Load {
+        repeat_n(Load::of(bytes as usize), entries as usize).sum()
+    }
+
     /// One sender with more entries of `bytes` than the stream takes.
     struct Sender {
         pace: Pace,
         now: Instant,
         bytes: u32,
+        offered: f64,
+        taken: f64,
     }
 
     impl Sender {
-        fn new(bytes: u32) -> Sender {
-            Sender { pace: Pace::default(), now: Instant::now(), bytes }
+        fn new(bytes: u32, now: Instant) -> Sender {
+            Sender { pace: Pace::default(), now, bytes, offered: 0.0, taken: 0.0 }
         }
 
-        /// Offers for so long; gives how many entries were offered and how many taken.
-        fn run(&mut self, shards: &mut Shards, time: Duration) -> (f64, f64) {
-            let (end, entry) = (self.now + time, Load::of(self.bytes as usize));
-            let (mut offered, mut taken) = (0.0, 0.0);
-            while self.now < end {
-                let portion = self.pace.portion().map_or(f64::MAX, |portion| portion.0 / entry.0);
-                let entries =
-                    (1..500).take_while(|entries| f64::from(*entries) < portion).last().unwrap_or(1);
-                let load = Load(entry.0 * f64::from(entries));
-                self.now += self.pace.reserve(load, self.now);
-                let got = shards.offer(entries, self.bytes, self.now);
-                self.now += TRIP;
-                let (got, lost) = (f64::from(got), f64::from(entries - got));
-                self.pace.note(Load(entry.0 * got), Load(entry.0 * lost), self.now);
-                offered += got + lost;
-                taken += got;
-            }
-            (offered, taken)
+        /// Makes one request.
+        fn offer(&mut self, shards: &mut Shards) {
+            let entries = self.pace.portion(repeat_n(Load::of(self.bytes as usize), 500)).min(500);
+            let entries = u32::try_from(entries).unwrap();
+            self.now += self.pace.reserve(of(entries, self.bytes), self.now);
+            let taken = shards.offer(entries, self.bytes, self.now);
+            self.now += TRIP;
+            self.pace.note(of(taken, self.bytes), of(entries - taken, self.bytes), self.now);
+            self.offered += f64::from(entries);
+            self.taken += f64::from(taken);
         }
     }
 
-    const LONG: Duration = Duration::from_secs(120);
+    /// All offer for so long; gives how many entries each had offered and taken.
+    fn run(senders: &mut [Sender], shards: &mut Shards, time: Duration) -> Vec<(f64, f64)> {
+        let first =
+            |senders: &[Sender]| (0..senders.len()).min_by_key(|sender| senders[*sender].now).unwrap();
+        let end = senders[first(senders)].now + time;
+        senders.iter_mut().for_each(|sender| (sender.offered, sender.taken) = (0.0, 0.0));
+        loop {
+            let sender = &mut senders[first(senders)];
+            if sender.now >= end {
+                return senders.iter().map(|sender| (sender.offered, sender.taken)).collect();
+            }
+            sender.offer(shards);
+        }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// The share of the possible that so many senders use of so many shards, the share that is refused of what they offer,
+    /// and how many times as much the luckiest has taken as the unluckiest: in the two minutes after `before`.
+    fn shares(senders: usize, shards: u32, bytes: u32, by_chance: u8, before: Duration) -> (f64, f64, f64) {
+        let now = Instant::now();
+        let mut senders: Vec<_> = (0..senders).map(|_| Sender::new(bytes, now)).collect();
+        let mut stream = Shards::new(shards as usize, now, u64::from(shards + bytes));
+        stream.by_chance = by_chance;
+        run(&mut senders, &mut stream, before);
+        let books = run(&mut senders, &mut stream, seconds(120));
+        let (offered, taken) = books.iter().fold((0.0, 0.0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+        let possible = f64::from(shards) * 120.0 * (SHARD_BYTES / f64::from(bytes)).min(SHARD_ENTRIES);
+        let most = books.iter().map(|(_, taken)| *taken).fold(0.0, f64::max);
+        let least = books.iter().map(|(_, taken)| *taken).fold(f64::INFINITY, f64::min);
+        (taken / possible, 1.0 - taken / offered, most / least)
+    }
 
     /// Of what so many shards take of entries of `bytes`, nearly all is used, and little refused.
     #[track_caller]
     fn check(shards: u32, bytes: u32) {
-        let mut sender = Sender::new(bytes);
-        let mut stream = Shards::new(shards as usize, sender.now, u64::from(shards + bytes));
-        sender.run(&mut stream, Duration::from_secs(10));
-        let (offered, taken) = sender.run(&mut stream, LONG);
-        let possible =
-            f64::from(shards) * LONG.as_secs_f64() * (SHARD_BYTES / f64::from(bytes)).min(SHARD_ENTRIES);
-        assert!(taken / possible >= 0.95, "{} of what {shards} shards take is used", taken / possible);
-        assert!(1.0 - taken / offered <= 0.02, "{} is refused by {shards} shards", 1.0 - taken / offered);
+        let (used, refused, _) = shares(1, shards, bytes, 0, seconds(10));
+        assert!(used >= 0.95, "{used} of what {shards} shards take is used");
+        assert!(refused <= 0.02, "{refused} is refused by {shards} shards");
     }
 
     #[test]
@@ -280,31 +364,67 @@ mod tests {
 
     #[test]
     fn a_stream_with_more_shards_is_used_after_a_while() {
-        let mut sender = Sender::new(300);
-        let mut stream = Shards::new(1, sender.now, 1);
-        sender.run(&mut stream, Duration::from_secs(30));
+        let now = Instant::now();
+        let (mut sender, mut stream) = ([Sender::new(300, now)], Shards::new(1, now, 1));
+        run(&mut sender, &mut stream, seconds(30));
         stream.left.push((0, 0));
-        sender.run(&mut stream, Duration::from_secs(40));
-        let (_, taken) = sender.run(&mut stream, Duration::from_secs(10));
+        run(&mut sender, &mut stream, seconds(40));
+        let (_, taken) = run(&mut sender, &mut stream, seconds(10))[0];
         assert!(taken > 19_000.0, "{taken} of 20,000 in ten seconds");
     }
 
-    /// What is refused by chance does not become less by going slower: for minutes it is no reason to.
+    /// Hosts of a fleet, all with more than the stream takes.
+    #[test]
+    fn those_who_share_a_stream_use_it_and_come_to_the_same_rate() {
+        for (senders, shards) in [(10, 2), (50, 10)] {
+            let (used, refused, unfair) = shares(senders, shards, 300, 0, seconds(300));
+            assert!(used >= 0.95, "{used} of what {shards} shards take is used by {senders}");
+            assert!(refused <= 0.03, "{refused} is refused by {shards} shards to {senders}");
+            assert!(unfair <= 4.0, "the luckiest of {senders} has {unfair} times as much as the unluckiest");
+        }
+    }
+
+    /// What is refused by chance does not become less by going slower.
     #[test]
     fn refusals_that_come_at_any_rate_do_not_stop_delivery() {
-        let mut pace = Pace::default();
-        let (mut now, mut random, mut left) = (Instant::now(), fastrand::Rng::with_seed(5), 73_099_u32);
-        let (start, mut sends) = (now, 0_u32);
-        while left > 0 {
-            let entries = left.min(150);
-            now += pace.reserve(Load(f64::from(entries) / 1000.0), now) + TRIP;
-            let taken = u32::try_from((0..entries).filter(|_| random.u8(..100) >= 30).count()).unwrap();
-            pace.note(Load(f64::from(taken) / 1000.0), Load(f64::from(entries - taken) / 1000.0), now);
-            left -= taken;
-            sends += entries;
+        let now = Instant::now();
+        let (mut sender, mut stream) = ([Sender::new(300, now)], Shards::new(100, now, 5));
+        stream.by_chance = 30;
+        let (offered, taken) = run(&mut sender, &mut stream, seconds(90))[0];
+        assert!(taken > 73_099.0, "{taken} in 90 s");
+        assert!(offered / taken < 1.45, "{offered} for {taken}");
+    }
+
+    /// What a shard refuses as too much counts, too, where others are refused by chance.
+    #[test]
+    fn a_stream_that_refuses_by_chance_is_not_offered_more_than_it_takes() {
+        for shards in [1, 4] {
+            let (used, refused, _) = shares(1, shards, 300, 30, seconds(120));
+            assert!(used >= 0.7, "{used} of what {shards} shards take is used");
+            assert!(refused <= 0.33, "{refused} is refused by {shards} shards, 0.3 of it by chance");
         }
-        assert!(now - start < Duration::from_secs(180), "{:?}", now - start);
-        assert!(f64::from(sends) / 73_099.0 < 1.45);
+    }
+
+    /// Whether refusals are taken as even where of each request of so many entries so many are refused.
+    #[track_caller]
+    fn check_even(requests: &[(u32, u32)], expected: bool) {
+        let mut interval = Interval::from(Instant::now());
+        for (entries, refused) in requests.iter().cycle().take(40) {
+            interval.note(Moment { taken: of(entries - refused, 1), refused: of(*refused, 1) });
+        }
+        assert_eq!(interval.is_even(), expected, "{requests:?}");
+    }
+
+    #[test]
+    fn refusals_are_even_if_each_request_has_its_part() {
+        check_even(&[(50, 15), (50, 12), (50, 18)], true);
+        check_even(&[(50, 0), (50, 0), (50, 50)], false);
+        check_even(&[(50, 10), (50, 0), (50, 40)], false);
+        check_even(&[(50, 50)], false);
+        // Single entries say nothing; some of them together do.
+        let one_by_one: Vec<_> = repeat_n((1, 0), 10).chain(repeat_n((1, 1), 10)).collect();
+        check_even(&one_by_one, false);
+        check_even(&[(1, 0), (1, 0), (1, 1)], true);
     }
 
     #[test]
@@ -312,30 +432,40 @@ mod tests {
         let mut pace = Pace::default();
         let now = Instant::now();
         for second in 0..100 {
-            let now = now + Duration::from_secs(second);
-            assert_eq!(pace.reserve(Load(100.0), now), Duration::ZERO);
-            pace.note(Load(100.0), Load::default(), now);
+            let now = now + seconds(second);
+            assert_eq!(pace.reserve(of(100_000, 1), now), Duration::ZERO);
+            pace.note(of(100_000, 1), Load::default(), now);
         }
-        assert_eq!(pace.portion(), None);
+        assert_eq!(pace.rate(), None);
+    }
+
+    #[test]
+    fn a_bad_moment_leaves_half_of_the_rate() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        pace.note(of(1000, 1), of(100, 1), start);
+        assert_eq!(pace.rate(), Some(1000));
+        pace.reserve(of(1, 1), start);
+        pace.note(Load::default(), of(1000, 1), start + INTERVAL);
+        assert_eq!(pace.rate(), Some(500));
     }
 
     #[test]
     fn an_entry_demands_what_is_shorter() {
-        assert_eq!(Load::of(10), Load(0.001));
-        assert_eq!(Load::of(512 * 1024), Load(0.5));
+        assert_eq!(Load::of(10).seconds, 0.001);
+        assert_eq!(Load::of(512 * 1024).seconds, 0.5);
     }
 
     proptest! {
-        /// Whatever the stream says, something may always go, and no wait is longer than the load takes at the least rate.
+        /// Whatever the stream says, the next place comes soon.
         #[test]
-        fn there_is_always_a_next_time(answers in proptest::collection::vec((0u32..500, 0u32..500, 0u64..5_000), 1..400)) {
+        fn there_is_always_a_next_time(bytes in 0u32..2_000_000, answers in proptest::collection::vec((0u32..500, 0u32..500, 0u64..5_000), 1..400)) {
             let (mut pace, mut now) = (Pace::default(), Instant::now());
             for (taken, refused, millis) in answers {
-                let wait = pace.reserve(Load(0.001), now);
-                prop_assert!(wait <= Duration::from_secs(1), "{:?}", wait);
+                let wait = pace.reserve(of(1, bytes), now);
+                prop_assert!(wait <= LONGEST, "{:?}", wait);
                 now += wait + Duration::from_millis(millis);
-                pace.note(Load(f64::from(taken) / 1000.0), Load(f64::from(refused) / 1000.0), now);
-                prop_assert!(pace.rate().is_none_or(|rate| rate.0 > 0.01 && rate.0.is_finite()));
+                pace.note(of(taken, 1), of(refused, 1), now);
+                prop_assert!(pace.rate.is_none_or(|rate| rate >= LEAST && rate.is_finite()));
             }
         }
     }

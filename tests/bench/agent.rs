@@ -47,7 +47,8 @@ impl Agent {
         Agent::start_with(binary, json!({ "name": "bench", "input": "pipe" }), shape, endpoint)
     }
 
-    fn start_with(
+    /// The same with a flow that has such keys.
+    pub(crate) fn start_with(
         binary: &Path,
         mut flow: Value,
         shape: Shape,

@@ -129,7 +129,10 @@ fn prepare<'a>(
         }
         What::Outage { rate, secs } => Box::new(move || outage::run(binary, shape, seed, *rate, *secs)),
         What::Pipe { rate, secs } => Box::new(move || pipe::run(binary, shape, seed, *rate, *secs)),
-        What::Steady { rate, secs } => Box::new(move || steady::run(binary, shape, seed, *rate, *secs)),
+        What::Steady { rate, secs, linger } => {
+            let trickle = steady::Trickle { rate: *rate, secs: *secs, linger: *linger };
+            Box::new(move || steady::run(binary, shape, seed, trickle))
+        }
     })
 }
 

@@ -110,6 +110,9 @@ pub(crate) enum What {
         /// For how long, in seconds.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         secs: u32,
+        /// The flow's `lingerMillis`; otherwise its default.
+        #[arg(long, value_name = "MILLIS")]
+        linger: Option<u32>,
     },
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::json;
 use tokio::time::Instant;
 
 use kinetail_tests::usage;
@@ -20,16 +21,32 @@ use crate::records::Shape;
 /// How long the agent may take to start and come to rest before the first line.
 const REST: Duration = Duration::from_secs(3);
 
-/// Writes `rate` lines a second for `seconds` seconds, each with one write(2) as a web server does. The delay of a line
+/// What is written, and how it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trickle {
+    /// Lines a second.
+    pub(crate) rate: u32,
+    /// For how many seconds.
+    pub(crate) secs: u32,
+    /// The flow's `lingerMillis`, if not its default.
+    pub(crate) linger: Option<u32>,
+}
+
+/// Writes a trickle of lines, each with one write(2) as a web server does. The delay of a line
 /// is from just before its write until the whole request that carries it has come to the endpoint.
-pub(crate) fn run(binary: &Path, shape: Shape, seed: u64, rate: u32, seconds: u32) -> anyhow::Result<Run> {
+pub(crate) fn run(binary: &Path, shape: Shape, seed: u64, trickle: Trickle) -> anyhow::Result<Run> {
+    let Trickle { rate, secs, linger } = trickle;
     let dir = tempfile::tempdir().context("failed to make a directory for the log")?;
     let path = dir.path().join("access.log");
     let mut log = File::create(&path).context("failed to make the log")?;
-    let lines = rate.checked_mul(seconds).context("that is too many lines")?;
+    let lines = rate.checked_mul(secs).context("that is too many lines")?;
 
     let endpoint = Endpoint::start(shape, Books::awaiting(lines as usize).with_times())?;
-    let mut agent = Agent::start(binary, &path, shape, &endpoint)?;
+    let mut flow = json!({ "filePattern": path, "initialPosition": "START_OF_FILE" });
+    if let Some(millis) = linger {
+        flow["lingerMillis"] = json!(millis);
+    }
+    let mut agent = Agent::start_with(binary, flow, shape, &endpoint)?;
     agent::pause(REST);
     let cpu_before = usage::cpu_seconds(agent.pid())?;
     let start = Instant::now();

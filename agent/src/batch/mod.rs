@@ -13,6 +13,7 @@ mod pack;
 mod side_by_side;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -354,6 +355,12 @@ impl Batcher {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.opened.map(|opened| opened + self.settings.linger)
+    }
+
+    /// How long records may wait for others.
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        self.settings.linger
     }
 
     /// Whether the open batch holds as many entries as it may.

@@ -79,7 +79,7 @@ impl Reader {
             // While the stream takes nothing there is no use in reading, but in looking there is.
             if self.desk.flush() && !self.read(now) {
                 self.desk.room.set(false);
-                self.source.wait(self.desk.deadline(), now);
+                self.source.wait(self.desk.deadline(), self.desk.batcher.linger(), now);
             }
             if self.desk.is_due(now) {
                 self.desk.close(now);

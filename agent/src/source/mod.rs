@@ -79,7 +79,7 @@ use files::Files;
 use lanes::Lanes;
 use tail::{Block, Extent, Read};
 
-/// How long lines are let gather after the first was heard of: reading each by itself costs a hundred times more.
+/// How long lines are let gather at most after the first was heard of: reading each by itself costs a hundred times more.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// How often files are looked at of which nothing can be heard: in directories without a watch, or renamed to where
@@ -384,8 +384,8 @@ impl Source {
         }
     }
 
-    /// Waits until there is something to look at, at most until `deadline`.
-    pub fn wait(&self, deadline: Option<Instant>, now: Instant) {
+    /// Waits until there is something to look at, at most until `deadline`. Lines gather for half of `linger` at most.
+    pub fn wait(&self, deadline: Option<Instant>, linger: Duration, now: Instant) {
         if self.ready.first().is_some() {
             return;
         }
@@ -394,7 +394,7 @@ impl Source {
         let next = if unheard { self.due.min(self.poll.max(now)) } else { self.due };
         let next = if self.names.is_empty() { next } else { next.min(self.looked + LOOKS_APART) };
         let until = self.held.values().copied().chain(deadline).fold(next, Instant::min);
-        self.watch.bell.wait(until.saturating_duration_since(now), GATHER);
+        self.watch.bell.wait(until.saturating_duration_since(now), GATHER.min(linger / 2));
     }
 }
 

@@ -117,18 +117,20 @@ impl Bell {
         std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).hints)
     }
 
-    /// Waits for a hint, at most for `patience`; then for `gather` more, so that a trickle of lines is read at once
-    /// and not line by line. A question and a call to stop end both.
+    /// Waits for a hint, at most for `patience`; then, within that, for `gather` more, so that a trickle of lines is read at
+    /// once and not line by line. A question and a call to stop end both.
     pub(crate) fn wait(&self, patience: Duration, gather: Duration) {
+        let began = Instant::now();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (state, timeout) = self
             .rung
             .wait_timeout_while(state, patience, |state| state.is_quiet())
             .unwrap_or_else(PoisonError::into_inner);
         if !timeout.timed_out() {
+            let rest = gather.min(patience.saturating_sub(began.elapsed()));
             drop(
                 self.rung
-                    .wait_timeout_while(state, gather, |state| !state.stopped && state.questions.is_empty()),
+                    .wait_timeout_while(state, rest, |state| !state.stopped && state.questions.is_empty()),
             );
         }
     }
@@ -450,6 +452,14 @@ mod tests {
         assert_eq!(answers.iter_mut().filter_map(|answer| is_closed(answer).then_some(())).count(), 1);
         bell.stop();
         assert!(answers.iter_mut().all(is_closed) && is_closed(&mut bell.ask(|_, _| ())));
+    }
+
+    #[test]
+    fn what_gathers_is_not_waited_for_longer_than_for_a_hint() {
+        let bell = Bell::default();
+        bell.ring(|hints| hints.everything = true);
+        bell.wait(Duration::from_millis(1), Duration::from_secs(3600));
+        assert!(bell.hints().everything);
     }
 
     #[test]

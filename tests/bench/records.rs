@@ -96,18 +96,24 @@ pub(crate) fn put_records(body: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     Ok(data)
 }
 
-/// The data of one entry of a request, which has a partition key too.
+/// The data of one entry of a request, which has a partition key too, and perhaps a hash.
 fn record_data<'a>(json: &mut Json<'a>) -> Result<&'a [u8], JsonError> {
-    let (mut data, mut partition_key) = (None, None);
+    let (mut data, mut partition_key, mut hash_key) = (None, None, None);
     json.object(|json, key| {
         let place = match key.as_written() {
             b"Data" => &mut data,
             b"PartitionKey" => &mut partition_key,
+            b"ExplicitHashKey" => &mut hash_key,
             _ => return Err(JsonError::Members),
         };
         *place = Some(json.string()?.as_written());
         Ok(())
     })?;
+    if hash_key
+        .is_some_and(|hash: &[u8]| str::from_utf8(hash).map_or(true, |hash| hash.parse::<u128>().is_err()))
+    {
+        return Err(JsonError::Members);
+    }
     partition_key.filter(|key| !key.is_empty()).and(data).ok_or(JsonError::Members)
 }
 
@@ -388,6 +394,7 @@ pub(crate) mod tests {
             r#"{"Records":[{"Data":"QQ=="}]}"#,
             r#"{"Records":[{"PartitionKey":"1"}]}"#,
             r#"{"Records":[{"Data":"QQ==","PartitionKey":""}]}"#,
+            r#"{"Records":[{"Data":"QQ==","PartitionKey":"1","ExplicitHashKey":"x"}]}"#,
             r#"{"Rows":[]}"#,
             r#"{"Records":[]}{}"#,
         ] {

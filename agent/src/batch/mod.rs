@@ -5,6 +5,7 @@
 //! entries, which are what a stream takes or refuses: each is one record, or a pack of them. What lies between two records
 //! of a file (lines that were dropped) belongs to the batch's span, so that the safe offset can move over it.
 
+mod closed;
 mod compress;
 mod key;
 mod kpl;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use closed::{Batch, Closed};
 pub use compress::Compression;
 pub use limits::{
     FIREHOSE_RECORD_BYTES, Limits, LimitsError, Order, PartitionKey, RECORD_BYTES, Settings, Terminator,
@@ -24,7 +26,8 @@ pub use limits::{
 };
 pub use pack::Packing;
 
-use key::Key;
+use closed::Entry;
+use key::{Key, Places};
 use pack::{Pack, Packer};
 use side_by_side::SideBySide;
 
@@ -32,98 +35,6 @@ use crate::buffers::{Buffer, Buffers};
 use crate::loss::Dropped;
 use crate::parse::Record;
 use crate::position::{FileId, Mark, Offset, Position, Share, Span};
-
-/// Where an entry ends in its batch's buffer (it begins where the one before ends), its key, how many records it holds, and of
-/// which file the first of them is, and where its line begins.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    end: usize,
-    key: Key,
-    records: usize,
-    file: Option<FileId>,
-    line: Offset,
-}
-
-/// What one call takes: never empty, never beyond its limits.
-#[derive(Debug)]
-pub struct Batch {
-    buffer: Buffer,
-    entries: Vec<Entry>,
-    shares: Vec<Share>,
-    opened: Instant,
-}
-
-impl Batch {
-    /// How many entries it holds.
-    #[must_use]
-    pub fn entries(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// How many records the entry at `index` holds; none if there is no such entry.
-    #[must_use]
-    pub fn records(&self, index: usize) -> usize {
-        self.entries.get(index).map_or(0, |entry| entry.records)
-    }
-
-    /// The payload of the entry at `index`; nothing if there is none.
-    #[must_use]
-    pub fn data(&self, index: usize) -> &[u8] {
-        let end = self.entries.get(index).map_or(0, |entry| entry.end);
-        let start =
-            index.checked_sub(1).and_then(|before| self.entries.get(before)).map_or(0, |entry| entry.end);
-        self.buffer.get(start..end).unwrap_or_default()
-    }
-
-    /// Bytes of the partition key of the entry at `index`.
-    #[must_use]
-    pub fn key_len(&self, index: usize) -> usize {
-        self.entries.get(index).map_or(0, |entry| entry.key.len())
-    }
-
-    /// Appends the partition key of the entry at `index`.
-    pub fn write_key(&self, index: usize, out: &mut Vec<u8>) {
-        if let Some(entry) = self.entries.get(index) {
-            entry.key.write(out);
-        }
-    }
-
-    /// Of which file the first record of the entry at `index` is, and where its line begins; nothing if it is of no file.
-    #[must_use]
-    pub fn origin(&self, index: usize) -> Option<(FileId, Offset)> {
-        let entry = self.entries.get(index)?;
-        Some((entry.file?, entry.line))
-    }
-
-    /// The bytes of each file it stands for, in the order they were read.
-    #[must_use]
-    pub fn shares(&self) -> &[Share] {
-        &self.shares
-    }
-
-    /// A buffer for `len` bytes beside the batch's own.
-    #[must_use]
-    pub fn another_buffer(&self, len: usize) -> Buffer {
-        self.buffer.another(len)
-    }
-
-    /// When its first record came.
-    #[must_use]
-    pub fn opened(&self) -> Instant {
-        self.opened
-    }
-}
-
-/// What became of the open batch when it was closed.
-#[derive(Debug)]
-pub enum Closed {
-    /// Records to send.
-    Batch(Batch),
-    /// Only lines that were dropped.
-    Dropped(Vec<Dropped>),
-    /// Nothing at all.
-    Nothing,
-}
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +57,7 @@ const FRAME_BYTES: usize = 96;
 pub struct Batcher {
     settings: Settings,
     random: fastrand::Rng,
+    places: Places,
     buffer: Buffer,
     /// How long the last batch was: the next will be about as long.
     last: usize,
@@ -168,10 +80,11 @@ pub struct Batcher {
 impl Batcher {
     /// An empty one; random keys come from `random`, its batches' memory from `buffers`.
     #[must_use]
-    pub fn new(settings: Settings, random: fastrand::Rng, buffers: &Arc<Buffers>) -> Batcher {
+    pub fn new(settings: Settings, mut random: fastrand::Rng, buffers: &Arc<Buffers>) -> Batcher {
         Batcher {
             packer: settings.packer(),
             settings,
+            places: Places::new(&mut random),
             random,
             buffer: buffers.take(0),
             last: 0,
@@ -289,7 +202,12 @@ impl Batcher {
         let place = self.end()..self.end() + self.pack.bytes();
         let bytes = self.buffer.get(place.clone()).unwrap_or_default();
         let key = match self.settings.key {
-            PartitionKey::Random => Key::random(&mut self.random),
+            PartitionKey::Random => match self.settings.packing {
+                Packing::None => Key::random(&mut self.random),
+                Packing::Lines(_) => Key::at(self.places.next(), &mut self.random),
+                // Who reads aggregates drops those that lie where their key does not.
+                Packing::Kpl => Key::near(self.places.next(), &mut self.random),
+            },
             PartitionKey::Deterministic => Key::of(bytes),
             PartitionKey::None => Key::None,
         };

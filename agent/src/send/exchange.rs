@@ -82,8 +82,16 @@ pub(super) fn body(opening: &[u8], batch: &Batch, indices: &[usize], keyed: Keye
     const KEY: &[u8] = b"\",\"PartitionKey\":\"";
     const END: &[u8] = b"\"},";
     const KEY_BYTES: usize = 32;
+    const HASH: &[u8] = b"\",\"ExplicitHashKey\":\"";
+    const HASH_BYTES: usize = 39;
     let entry = |index: &usize| {
-        DATA.len() + BASE64.encoded_length(batch.data(*index).len()) + KEY.len() + KEY_BYTES + END.len()
+        let hash = batch.hash_key(*index).map_or(0, |_| HASH.len() + HASH_BYTES);
+        DATA.len()
+            + BASE64.encoded_length(batch.data(*index).len())
+            + KEY.len()
+            + KEY_BYTES
+            + hash
+            + END.len()
     };
     let len = opening.len() + indices.iter().map(entry).sum::<usize>() + 2;
     let mut body = batch.another_buffer(len);
@@ -94,6 +102,10 @@ pub(super) fn body(opening: &[u8], batch: &Batch, indices: &[usize], keyed: Keye
         if keyed == Keyed::Yes {
             body.extend_from_slice(KEY);
             batch.write_key(*index, &mut body);
+            if let Some(hash) = batch.hash_key(*index) {
+                body.extend_from_slice(HASH);
+                body.extend_from_slice(hash.to_string().as_bytes());
+            }
         }
         body.extend_from_slice(END);
     }

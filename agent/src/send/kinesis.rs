@@ -121,8 +121,9 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::batch::{Compression, Packing};
     use crate::send::access::{Access, Keys, Role, UserAgent};
-    use crate::send::tests::batch;
+    use crate::send::tests::{batch, packed_batch};
 
     /// An endpoint that takes `calls` requests, answers each with `status` and `answer`, and gives what it took.
     async fn serve(
@@ -204,24 +205,27 @@ mod tests {
     /// What is ours on the wire is what the SDK's own operation would have sent, but for the order of keys.
     #[tokio::test]
     async fn our_request_is_the_sdks_own() {
-        check_request("in", |call| call.stream_name("in")).await;
+        let single = batch(&[b"left out", b"caf\xc3\xa9 \"x\"\n", b"\xff\x00"]);
+        check_request("in", &single, |call| call.stream_name("in")).await;
+        let packed = packed_batch(&[[b'x'; 40_000].as_slice(); 3], Packing::Lines(Compression::None));
+        assert!(packed.entries() == 3 && (0..3).all(|index| packed.hash_key(index).is_some()));
+        check_request("in", &packed, |call| call.stream_name("in")).await;
         let arn = "arn:aws:kinesis:ap-south-1:123456789012:stream/in";
-        let signature = check_request(arn, |call| call.stream_arn(arn)).await;
+        let signature = check_request(arn, &single, |call| call.stream_arn(arn)).await;
         assert!(signature.contains("/ap-south-1/kinesis/"), "{signature}");
     }
 
     /// Holds our request to `stream` against that of the SDK which `name` gives the stream to; gives our signature.
     async fn check_request(
         stream: &str,
+        batch: &Batch,
         name: impl FnOnce(PutRecordsFluentBuilder) -> PutRecordsFluentBuilder,
     ) -> String {
         let entry = json!({"SequenceNumber": "1", "ShardId": "shardId-000000000000"});
         let answer = json!({"FailedRecordCount": 0, "Records": [entry, entry]});
         let (aws, serving) = endpoint(200, answer).await;
-        let batch = batch(&[b"left out", b"caf\xc3\xa9 \"x\"\n", b"\xff\x00"]);
-
         let kinesis = Kinesis::new(&aws, stream, Aggregation::None);
-        assert_eq!(kinesis.offer(&batch, &[1, 2]).await.unwrap(), Answer::Accepted);
+        assert_eq!(kinesis.offer(batch, &[1, 2]).await.unwrap(), Answer::Accepted);
 
         let entry = |index: usize| {
             let mut key = Vec::new();
@@ -229,6 +233,7 @@ mod tests {
             PutRecordsRequestEntry::builder()
                 .data(Blob::new(batch.data(index)))
                 .partition_key(String::from_utf8(key).unwrap())
+                .set_explicit_hash_key(batch.hash_key(index).map(|hash| hash.to_string()))
                 .build()
                 .unwrap()
         };

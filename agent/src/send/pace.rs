@@ -3,7 +3,7 @@
 //! As long as nothing is refused, everything is offered at once. The first refusals set a rate, that of what was taken in a
 //! second; from then on it grows little by little while it is used up, and is cut by what was refused whenever that is more
 //! than a hundredth. So the stream is used up to a few hundredths, and little is offered in vain. Where a shard takes few
-//! entries a second, as they are large, random keys meet the shards so unevenly that more is left unused.
+//! entries a second, as they are large, the batcher has them meet the shards evenly.
 //!
 //! A shard that has taken all it takes refuses everything until its second is over. Refusals that come evenly, some of each
 //! request, are by chance or by others: going slower would mend nothing, and they do not count.
@@ -31,7 +31,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The share of what is offered that may be refused without a consequence. Random keys meet shards unevenly.
-const TOLERATED: f64 = 0.01;
+const TOLERATED: f64 = 0.008;
 
 /// How much a rate grows in a second after the last cut, and how many seconds it takes to grow by twice as much: a stream
 /// that was given more shards is used after half a minute.
@@ -41,16 +41,17 @@ const GROWS_TWICE: f64 = 4.0;
 /// What may go in one request, in seconds of the rate: of large ones, one more in the same second is too many.
 const PORTION: f64 = 0.05;
 
-/// The least rate, and the longest that one waits for its place: even the largest record.
-const LEAST: f64 = 0.01;
+/// The least rate, at which it can still be told whether refusals are even; and the longest that one waits for its place.
+const LEAST: f64 = 0.06;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// What a cut leaves at least: the worst of seconds says little of the next.
 const LEFT: f64 = 0.5;
 
-/// A moment has so many entries, and so many moments are too few to judge by.
-const MOMENT: f64 = 5.0;
-const FEW: f64 = 8.0;
+/// Of how many entries a moment is made at least, and how many moments tell whether refusals are even. A shard takes fewer
+/// large entries than that in an interval: their refusals count.
+const MOMENT: f64 = 10.0;
+const MOMENTS: f64 = 10.0;
 
 /// Moments that differ so many times as much as chance makes them differ are not even.
 const UNEVEN: f64 = 2.0;
@@ -204,7 +205,7 @@ impl Interval {
             (moment.refused.entries - entries * share).powi(2) / (entries * share * (1.0 - share))
         });
         let moments = f64::from(u32::try_from(self.moments.len()).unwrap_or(u32::MAX));
-        moments >= FEW && share < 1.0 && squares.sum::<f64>() < UNEVEN * moments
+        moments >= MOMENTS && share < 1.0 && squares.sum::<f64>() < UNEVEN * moments
     }
 }
 
@@ -243,12 +244,14 @@ mod tests {
         left: Vec<(u32, u32)>,
         /// Of a hundred entries, so many are refused whatever is left.
         by_chance: u8,
+        /// Where in the range of hash keys the last pack went.
+        place: u64,
     }
 
     impl Shards {
         fn new(shards: usize, began: Instant, seed: u64) -> Shards {
             let random = fastrand::Rng::with_seed(seed);
-            Shards { random, began, second: u64::MAX, left: vec![(0, 0); shards], by_chance: 0 }
+            Shards { random, began, second: u64::MAX, left: vec![(0, 0); shards], by_chance: 0, place: seed }
         }
 
         /// How many of so many entries are taken.
@@ -260,7 +263,7 @@ mod tests {
             }
             let mut taken = 0;
             for _ in 0..entries {
-                let shard = self.random.usize(..self.left.len());
+                let shard = self.shard(bytes);
                 let (entries_left, bytes_left) = &mut self.left[shard];
                 let is_refused = self.random.u8(..100) < self.by_chance;
                 if *entries_left > 0 && *bytes_left >= bytes && !is_refused {
@@ -270,6 +273,15 @@ mod tests {
                 }
             }
             taken
+        }
+
+        /// That of the next entry: packs go to places at the same distance, by the golden ratio.
+        fn shard(&mut self, bytes: u32) -> usize {
+            if bytes < 10_000 {
+                return self.random.usize(..self.left.len());
+            }
+            self.place = self.place.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            usize::try_from((u128::from(self.place) * self.left.len() as u128) >> 64).unwrap()
         }
     }
 
@@ -363,6 +375,17 @@ mod tests {
     }
 
     #[test]
+    fn packs_that_go_to_all_shards_alike_use_them() {
+        for shards in [1, 4, 10] {
+            for bytes in [25_600, 51_200] {
+                let (used, refused, _) = shares(1, shards, bytes, 0, seconds(30));
+                assert!(used >= 0.95, "{used} of what {shards} shards take in packs of {bytes} is used");
+                assert!(refused <= 0.021, "{refused} is refused by {shards} shards in packs of {bytes}");
+            }
+        }
+    }
+
+    #[test]
     fn a_stream_with_more_shards_is_used_after_a_while() {
         let now = Instant::now();
         let (mut sender, mut stream) = ([Sender::new(300, now)], Shards::new(1, now, 1));
@@ -409,7 +432,7 @@ mod tests {
     #[track_caller]
     fn check_even(requests: &[(u32, u32)], expected: bool) {
         let mut interval = Interval::from(Instant::now());
-        for (entries, refused) in requests.iter().cycle().take(40) {
+        for (entries, refused) in requests.iter().cycle().take(200) {
             interval.note(Moment { taken: of(entries - refused, 1), refused: of(*refused, 1) });
         }
         assert_eq!(interval.is_even(), expected, "{requests:?}");

@@ -63,12 +63,17 @@ impl Stream for &Script {
 
 /// A batch of these lines.
 pub(super) fn batch(lines: &[&[u8]]) -> Batch {
+    packed_batch(lines, Packing::None)
+}
+
+/// A batch of these lines, packed in entries.
+pub(super) fn packed_batch(lines: &[&[u8]], packing: Packing) -> Batch {
     let settings = Settings {
         limits: Limits::new(500, Limits::DEFAULT_BYTES).unwrap(),
         linger: Duration::from_secs(1),
         key: PartitionKey::Random,
         terminator: Terminator::default(),
-        packing: Packing::None,
+        packing,
         packed_bytes: Settings::DEFAULT_PACKED_BYTES,
         record_bytes: RECORD_BYTES,
         order: Order::Free,

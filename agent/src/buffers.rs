@@ -112,7 +112,12 @@ impl Shelf {
             goes
         });
         let count = goes.count();
-        self.kept.drain(..count);
+        for mut buffer in self.kept.drain(..count) {
+            // What is freed while it is large tells glibc to ask the system no more for blocks as large as that, but to cut them
+            // from heaps of its own, which it gives back only from their end: <https://man7.org/linux/man-pages/man3/mallopt.3.html>,
+            // `M_MMAP_THRESHOLD`. What was made small before tells it nothing.
+            buffer.shrink_to(1);
+        }
     }
 
     /// How many bytes are kept.

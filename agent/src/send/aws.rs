@@ -121,6 +121,7 @@ impl Aws {
         shared = shared.into_builder().credentials_provider(credentials).build();
         let cloudwatch_role = assume(access, access.cloudwatch_role.as_ref(), &shared).await;
         let kinesis_role = assume(access, access.kinesis_role.as_ref(), &shared).await;
+        let firehose_role = assume(access, access.firehose_role.as_ref(), &shared).await;
         if let Some(credentials) = assume(access, access.role.as_ref(), &shared).await {
             shared = shared.into_builder().credentials_provider(credentials).build();
         }
@@ -134,7 +135,7 @@ impl Aws {
             config = config.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
         }
         let client = aws_sdk_kinesis::Client::from_conf(config.build());
-        let firehose = firehose(access, &shared);
+        let firehose = firehose(access, firehose_role, &shared);
         Ok(Aws {
             shared,
             user_agent: access.user_agent.clone(),
@@ -162,7 +163,7 @@ impl Aws {
         aws_sdk_cloudwatch::Client::from_conf(config.build())
     }
 
-    /// A client for Firehose, whose region is found as that of CloudWatch.
+    /// A client for Firehose, whose region is found as that of CloudWatch, and whose credentials, too.
     #[must_use]
     pub(super) fn firehose(&self) -> aws_sdk_firehose::Client {
         self.firehose.clone()
@@ -205,11 +206,18 @@ impl Aws {
     }
 }
 
-fn firehose(access: &Access, shared: &SdkConfig) -> aws_sdk_firehose::Client {
+fn firehose(
+    access: &Access,
+    role: Option<SharedCredentialsProvider>,
+    shared: &SdkConfig,
+) -> aws_sdk_firehose::Client {
     let (endpoint, region) = (access.firehose_endpoint.as_deref(), access.firehose_region.as_deref());
     let mut config = aws_sdk_firehose::config::Builder::from(shared)
         .region(region_or_fallback(endpoint, region, "firehose."))
         .interceptor(Introduction(access.user_agent.clone()));
+    if let Some(credentials) = role {
+        config = config.credentials_provider(credentials);
+    }
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
     }

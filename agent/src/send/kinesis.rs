@@ -413,7 +413,7 @@ mod tests {
             "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
              <Credentials>{credentials}</Credentials></AssumeRoleResult></AssumeRoleResponse>"
         );
-        let (sts, assuming) = serve(2, 200, answer).await;
+        let (sts, assuming) = serve(3, 200, answer).await;
         let answer = json!({"FailedRecordCount": 0, "Records": [{"SequenceNumber": "1", "ShardId": "s"}]});
         let (url, serving) = serve(1, 200, answer.to_string()).await;
         let role = |name: &str| {
@@ -424,6 +424,8 @@ mod tests {
             sts_endpoint: Some(sts),
             role: role("all"),
             kinesis_role: role("writer"),
+            firehose_role: role("deliverer"),
+            firehose_endpoint: Some(url.clone()),
             cloudwatch_role: role("counter"),
             ..access(url.clone())
         };
@@ -431,10 +433,11 @@ mod tests {
         let aws = Aws::connect(&access).await.unwrap();
         Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap();
         // Nobody listens there any more, but what the call is signed with is asked for before.
+        aws.firehose().list_delivery_streams().send().await.unwrap_err();
         aws.cloudwatch(Some(&url), None).list_metrics().send().await.unwrap_err();
 
         let asked = assuming.await.unwrap();
-        for (asked, name) in asked.iter().zip(["writer", "counter"]) {
+        for (asked, name) in asked.iter().zip(["writer", "deliverer", "counter"]) {
             assert!(asked.headers["authorization"].contains("Credential=AKID/"), "{name}");
             assert!(asked.body.contains(&format!("role%2F{name}&")), "{}", asked.body);
             assert!(asked.body.contains(&format!("ExternalId=id-of-{name}")), "{}", asked.body);

@@ -12,6 +12,7 @@ use kinetail_tests::endpoint::{REGION, Throughput};
 use kinetail_tests::faults::Faults;
 use kinetail_tests::forward::Forward;
 use kinetail_tests::host::Host;
+use kinetail_tests::instance::{Instance, Tags};
 use kinetail_tests::metrics::Metrics;
 use kinetail_tests::scene::{STREAM, Scene};
 use kinetail_tests::wait;
@@ -193,27 +194,37 @@ async fn a_variable_that_names_no_proxy_ends_the_start() -> Result<()> {
     Ok(())
 }
 
-/// The hosts are AWS's own: <https://docs.aws.amazon.com/general/latest/gr/ak.html>.
+/// The hosts are AWS's own: <https://docs.aws.amazon.com/general/latest/gr/ak.html>. That of EC2 is of the region that the
+/// instance says it is in.
 #[tokio::test]
 async fn fips_and_dual_stack_have_their_own_hosts() -> Result<()> {
     let (fips, dual) = ("AWS_USE_FIPS_ENDPOINT=true", "AWS_USE_DUALSTACK_ENDPOINT=true");
-    for (keys, variables, kinesis, monitoring) in [
-        (json!({}), vec![], "kinesis.eu-central-1.amazonaws.com", "monitoring.eu-central-1.amazonaws.com"),
+    for (keys, variables, ec2, kinesis, monitoring) in [
+        (
+            json!({}),
+            vec![],
+            "ec2.eu-west-1.amazonaws.com",
+            "kinesis.eu-central-1.amazonaws.com",
+            "monitoring.eu-central-1.amazonaws.com",
+        ),
         (
             json!({ "useFipsEndpoint": true }),
             vec![],
+            "ec2-fips.eu-west-1.amazonaws.com",
             "kinesis-fips.eu-central-1.amazonaws.com",
             "monitoring-fips.eu-central-1.amazonaws.com",
         ),
         (
             json!({}),
             vec![fips, dual],
+            "ec2-fips.eu-west-1.api.aws",
             "kinesis-fips.eu-central-1.api.aws",
             "monitoring-fips.eu-central-1.api.aws",
         ),
         (
             json!({ "useFipsEndpoint": false, "useDualstackEndpoint": true }),
             vec![fips],
+            "ec2.eu-west-1.api.aws",
             "kinesis.eu-central-1.api.aws",
             "monitoring.eu-central-1.api.aws",
         ),
@@ -221,8 +232,11 @@ async fn fips_and_dual_stack_have_their_own_hosts() -> Result<()> {
         let scene = scene().await?;
         let hosts: [(&str, SocketAddr); 1] = [(kinesis, scene.faults.address())];
         let forward = Forward::start(&hosts, None)?;
+        let instance = Instance::start(Tags::OfEc2)?;
         let mut scene = encrypted(scene, &forward)?.on(|host| {
-            host.with("kinesis.endpoint", json!(""))
+            let tells = json!([{ "optionName": "ADDEC2METADATA" }]);
+            host.with_flow("app.log", json!({ "dataProcessingOptions": tells }))
+                .with("kinesis.endpoint", json!(""))
                 .with("proxy", json!(forward.url()))
                 .with("cloudwatch.emitMetrics", json!(true))
                 .with("cloudwatch.region", json!(REGION))
@@ -233,11 +247,13 @@ async fn fips_and_dual_stack_have_their_own_hosts() -> Result<()> {
         }
         let mut writer = Writer::open(scene.host.log("app.log"))?;
         writer.write(10)?;
-        let through: Vec<_> =
-            ["env"].into_iter().chain(variables.iter().copied()).map(OsString::from).collect();
+        let mut environment = instance.environment();
+        environment.retain(|variable| !variable.starts_with("AWS_ENDPOINT_URL_EC2="));
+        environment.extend(variables.iter().map(|variable: &&str| (*variable).to_owned()));
+        let through: Vec<_> = ["env".to_owned()].into_iter().chain(environment).map(OsString::from).collect();
         let agent = scene.host.start_through(&through)?;
-        let expected = [format!("CONNECT {kinesis}:443"), format!("CONNECT {monitoring}:443")];
-        wait::until("both services are called", wait::LONG, async || {
+        let expected = [ec2, kinesis, monitoring].map(|host| format!("CONNECT {host}:443"));
+        wait::until("all services are called", wait::LONG, async || {
             Ok((asked(&forward).len() == expected.len()).then_some(()))
         })
         .await

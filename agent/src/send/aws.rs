@@ -175,6 +175,19 @@ impl Aws {
         self.connections.connector(settings)
     }
 
+    /// Whether services are called at their endpoints with cryptography after FIPS 140: as is configured, or the environment
+    /// or the profile says.
+    #[must_use]
+    pub fn is_fips(&self) -> bool {
+        self.shared.use_fips().unwrap_or_default()
+    }
+
+    /// Whether services are called at their endpoints that have IPv6 addresses, too, likewise.
+    #[must_use]
+    pub fn is_dual_stack(&self) -> bool {
+        self.shared.use_dual_stack().unwrap_or_default()
+    }
+
     /// What is asked of this instance is asked with this.
     #[must_use]
     pub fn asking(&self) -> ProviderConfig {

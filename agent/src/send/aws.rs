@@ -23,6 +23,7 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterce
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
 use super::access::{Access, Patience, Role, UserAgent};
+use super::clock::Clock;
 use super::connections::Connections;
 use super::proxy::VariableError;
 use super::wallet::{Chain, Wallet};
@@ -127,7 +128,8 @@ impl Aws {
         }
 
         let mut config = aws_sdk_kinesis::config::Builder::from(&shared)
-            .interceptor(Introduction(access.user_agent.clone()));
+            .interceptor(Introduction(access.user_agent.clone()))
+            .interceptor(Clock);
         if let Some(credentials) = kinesis_role {
             config = config.credentials_provider(credentials);
         }
@@ -227,7 +229,8 @@ fn firehose(
     let (endpoint, region) = (access.firehose_endpoint.as_deref(), access.firehose_region.as_deref());
     let mut config = aws_sdk_firehose::config::Builder::from(shared)
         .region(region_or_fallback(endpoint, region, "firehose."))
-        .interceptor(Introduction(access.user_agent.clone()));
+        .interceptor(Introduction(access.user_agent.clone()))
+        .interceptor(Clock);
     if let Some(credentials) = role {
         config = config.credentials_provider(credentials);
     }
@@ -259,7 +262,8 @@ async fn assume(
     shared: &SdkConfig,
 ) -> Option<SharedCredentialsProvider> {
     let role = role?;
-    let mut sts = shared.to_builder();
+    // Nothing is repeated by the SDK's own retries but the question: also one that was signed for another time than the service's.
+    let mut sts = shared.to_builder().retry_config(RetryConfig::standard());
     if let Some(endpoint) = &access.sts_endpoint {
         sts = sts.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
     }

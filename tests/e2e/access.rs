@@ -132,31 +132,37 @@ async fn what_is_excepted_is_called_without_the_proxy() -> Result<()> {
     Ok(())
 }
 
-/// A wrong password holds everything up, and another takes no restart.
+/// A wrong password holds everything up until somebody acts, who is told which proxy wants another; and that takes no restart.
 #[tokio::test]
 async fn a_proxy_that_refuses_is_told_of_and_asked_again() -> Result<()> {
-    let scene = scene().await?;
-    let forward = Forward::start(&[(BEYOND, scene.faults.address())], Some("user:right"))?;
-    let with = |password: &str| json!(format!("http://user:{password}@{}", forward.address()));
-    let scene = encrypted(scene, &forward)?.on(|host| {
-        // A reload waits as long for what a flow has on its way.
-        let host =
-            host.with("connectionTimeoutMillis", json!(1_000)).with("socketTimeoutMillis", json!(1_000));
-        host.with("proxy", with("wrong"))
-    });
-    let mut writer = Writer::open(scene.host.log("app.log"))?;
-    writer.write(500)?;
-    let agent = scene.host.start()?;
-    scene.host.until("a request has failed", wait::LONG, fails).await?;
-    ensure!(scene.payloads().await?.is_empty());
-    ensure!(scene.host.said()?.contains("proxy authorization required"), "{}", scene.host.agent_log());
+    for scheme in ["https", "http"] {
+        let scene = scene().await?;
+        let forward = Forward::start(&[(BEYOND, scene.faults.address())], Some("user:right"))?;
+        let with = |password: &str| json!(format!("http://user:{password}@{}", forward.address()));
+        let scene = encrypted(scene, &forward)?.on(|host| {
+            // A reload waits as long for what a flow has on its way.
+            let host =
+                host.with("connectionTimeoutMillis", json!(1_000)).with("socketTimeoutMillis", json!(1_000));
+            host.with("kinesis.endpoint", json!(format!("{scheme}://{BEYOND}"))).with("proxy", with("wrong"))
+        });
+        let mut writer = Writer::open(scene.host.log("app.log"))?;
+        writer.write(500)?;
+        let agent = scene.host.start()?;
+        let needs_help = |metrics: &Metrics| Ok(metrics.sum("kinetail_failing_flows")? == 1);
+        scene.host.until("somebody has to act", wait::LONG, needs_help).await.context(scheme)?;
+        ensure!(scene.payloads().await?.is_empty());
+        let said = scene.host.said()?;
+        let told = format!("the proxy {} wants another user or password", forward.url());
+        ensure!(said.contains(&told) && !said.contains("wrong"), "{scheme}: {said}");
 
-    let scene = scene.on(|host| host.with("proxy", with("right")));
-    scene.host.configure()?;
-    agent.signal(Signal::SIGHUP)?;
-    let balance = scene.delivered(writer.written()).await?;
-    balance.exact()?;
-    agent.stop().await
+        let scene = scene.on(|host| host.with("proxy", with("right")));
+        scene.host.configure()?;
+        agent.signal(Signal::SIGHUP)?;
+        let balance = scene.delivered(writer.written()).await?;
+        balance.exact()?;
+        agent.stop().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use base64_simd::STANDARD as BASE64;
 use bytes::Bytes;
 
 use super::clock;
+use super::proxy::Refused;
 use super::settle::{Answer, Form, read_answer};
 use super::stream::{Fault, Outcome, Remedy};
 use crate::batch::Batch;
@@ -204,6 +205,9 @@ where
         SdkError::ConstructionFailure(_) => of(Remedy::Act, Outcome::NotTaken, "Construction", error.into()),
         SdkError::TimeoutError(_) => of(Remedy::Again, Outcome::Unknown, "Timeout", error.into()),
         SdkError::DispatchFailure(ref failure) => {
+            if has_cause::<Refused>(&error, |_| true) {
+                return of(Remedy::Act, Outcome::NotTaken, "Proxy", error.into());
+            }
             if failure.as_connector_error().is_some_and(|error| {
                 has_cause::<hyper_util::client::legacy::Error>(
                     error,

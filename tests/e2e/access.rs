@@ -12,6 +12,7 @@ use kinetail_tests::endpoint::{REGION, Throughput};
 use kinetail_tests::faults::Faults;
 use kinetail_tests::forward::Forward;
 use kinetail_tests::host::Host;
+use kinetail_tests::instance::{Instance, Tags};
 use kinetail_tests::metrics::Metrics;
 use kinetail_tests::scene::{STREAM, Scene};
 use kinetail_tests::wait;
@@ -131,31 +132,37 @@ async fn what_is_excepted_is_called_without_the_proxy() -> Result<()> {
     Ok(())
 }
 
-/// A wrong password holds everything up, and another takes no restart.
+/// A wrong password holds everything up until somebody acts, who is told which proxy wants another; and that takes no restart.
 #[tokio::test]
 async fn a_proxy_that_refuses_is_told_of_and_asked_again() -> Result<()> {
-    let scene = scene().await?;
-    let forward = Forward::start(&[(BEYOND, scene.faults.address())], Some("user:right"))?;
-    let with = |password: &str| json!(format!("http://user:{password}@{}", forward.address()));
-    let scene = encrypted(scene, &forward)?.on(|host| {
-        // A reload waits as long for what a flow has on its way.
-        let host =
-            host.with("connectionTimeoutMillis", json!(1_000)).with("socketTimeoutMillis", json!(1_000));
-        host.with("proxy", with("wrong"))
-    });
-    let mut writer = Writer::open(scene.host.log("app.log"))?;
-    writer.write(500)?;
-    let agent = scene.host.start()?;
-    scene.host.until("a request has failed", wait::LONG, fails).await?;
-    ensure!(scene.payloads().await?.is_empty());
-    ensure!(scene.host.said()?.contains("proxy authorization required"), "{}", scene.host.agent_log());
+    for scheme in ["https", "http"] {
+        let scene = scene().await?;
+        let forward = Forward::start(&[(BEYOND, scene.faults.address())], Some("user:right"))?;
+        let with = |password: &str| json!(format!("http://user:{password}@{}", forward.address()));
+        let scene = encrypted(scene, &forward)?.on(|host| {
+            // A reload waits as long for what a flow has on its way.
+            let host =
+                host.with("connectionTimeoutMillis", json!(1_000)).with("socketTimeoutMillis", json!(1_000));
+            host.with("kinesis.endpoint", json!(format!("{scheme}://{BEYOND}"))).with("proxy", with("wrong"))
+        });
+        let mut writer = Writer::open(scene.host.log("app.log"))?;
+        writer.write(500)?;
+        let agent = scene.host.start()?;
+        let needs_help = |metrics: &Metrics| Ok(metrics.sum("kinetail_failing_flows")? == 1);
+        scene.host.until("somebody has to act", wait::LONG, needs_help).await.context(scheme)?;
+        ensure!(scene.payloads().await?.is_empty());
+        let said = scene.host.said()?;
+        let told = format!("the proxy {} wants another user or password", forward.url());
+        ensure!(said.contains(&told) && !said.contains("wrong"), "{scheme}: {said}");
 
-    let scene = scene.on(|host| host.with("proxy", with("right")));
-    scene.host.configure()?;
-    agent.signal(Signal::SIGHUP)?;
-    let balance = scene.delivered(writer.written()).await?;
-    balance.exact()?;
-    agent.stop().await
+        let scene = scene.on(|host| host.with("proxy", with("right")));
+        scene.host.configure()?;
+        agent.signal(Signal::SIGHUP)?;
+        let balance = scene.delivered(writer.written()).await?;
+        balance.exact()?;
+        agent.stop().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -193,27 +200,37 @@ async fn a_variable_that_names_no_proxy_ends_the_start() -> Result<()> {
     Ok(())
 }
 
-/// The hosts are AWS's own: <https://docs.aws.amazon.com/general/latest/gr/ak.html>.
+/// The hosts are AWS's own: <https://docs.aws.amazon.com/general/latest/gr/ak.html>. That of EC2 is of the region that the
+/// instance says it is in.
 #[tokio::test]
 async fn fips_and_dual_stack_have_their_own_hosts() -> Result<()> {
     let (fips, dual) = ("AWS_USE_FIPS_ENDPOINT=true", "AWS_USE_DUALSTACK_ENDPOINT=true");
-    for (keys, variables, kinesis, monitoring) in [
-        (json!({}), vec![], "kinesis.eu-central-1.amazonaws.com", "monitoring.eu-central-1.amazonaws.com"),
+    for (keys, variables, ec2, kinesis, monitoring) in [
+        (
+            json!({}),
+            vec![],
+            "ec2.eu-west-1.amazonaws.com",
+            "kinesis.eu-central-1.amazonaws.com",
+            "monitoring.eu-central-1.amazonaws.com",
+        ),
         (
             json!({ "useFipsEndpoint": true }),
             vec![],
+            "ec2-fips.eu-west-1.amazonaws.com",
             "kinesis-fips.eu-central-1.amazonaws.com",
             "monitoring-fips.eu-central-1.amazonaws.com",
         ),
         (
             json!({}),
             vec![fips, dual],
+            "ec2-fips.eu-west-1.api.aws",
             "kinesis-fips.eu-central-1.api.aws",
             "monitoring-fips.eu-central-1.api.aws",
         ),
         (
             json!({ "useFipsEndpoint": false, "useDualstackEndpoint": true }),
             vec![fips],
+            "ec2.eu-west-1.api.aws",
             "kinesis.eu-central-1.api.aws",
             "monitoring.eu-central-1.api.aws",
         ),
@@ -221,8 +238,11 @@ async fn fips_and_dual_stack_have_their_own_hosts() -> Result<()> {
         let scene = scene().await?;
         let hosts: [(&str, SocketAddr); 1] = [(kinesis, scene.faults.address())];
         let forward = Forward::start(&hosts, None)?;
+        let instance = Instance::start(Tags::OfEc2)?;
         let mut scene = encrypted(scene, &forward)?.on(|host| {
-            host.with("kinesis.endpoint", json!(""))
+            let tells = json!([{ "optionName": "ADDEC2METADATA" }]);
+            host.with_flow("app.log", json!({ "dataProcessingOptions": tells }))
+                .with("kinesis.endpoint", json!(""))
                 .with("proxy", json!(forward.url()))
                 .with("cloudwatch.emitMetrics", json!(true))
                 .with("cloudwatch.region", json!(REGION))
@@ -233,11 +253,13 @@ async fn fips_and_dual_stack_have_their_own_hosts() -> Result<()> {
         }
         let mut writer = Writer::open(scene.host.log("app.log"))?;
         writer.write(10)?;
-        let through: Vec<_> =
-            ["env"].into_iter().chain(variables.iter().copied()).map(OsString::from).collect();
+        let mut environment = instance.environment();
+        environment.retain(|variable| !variable.starts_with("AWS_ENDPOINT_URL_EC2="));
+        environment.extend(variables.iter().map(|variable: &&str| (*variable).to_owned()));
+        let through: Vec<_> = ["env".to_owned()].into_iter().chain(environment).map(OsString::from).collect();
         let agent = scene.host.start_through(&through)?;
-        let expected = [format!("CONNECT {kinesis}:443"), format!("CONNECT {monitoring}:443")];
-        wait::until("both services are called", wait::LONG, async || {
+        let expected = [ec2, kinesis, monitoring].map(|host| format!("CONNECT {host}:443"));
+        wait::until("all services are called", wait::LONG, async || {
             Ok((asked(&forward).len() == expected.len()).then_some(()))
         })
         .await

@@ -139,6 +139,35 @@ async fn the_limits_are_those_of_firehose() -> Result<()> {
     agent.stop().await
 }
 
+/// `moto` has the delivery stream in the account of one role, and none in that of the other.
+#[tokio::test]
+async fn delivery_streams_may_have_a_role_of_their_own() -> Result<()> {
+    let Stage { emulator, faults, host } = Stage::new(json!({})).await?;
+    let sts = Faults::start(emulator.address())?;
+    sts.keep(10);
+    let host = host
+        .with("sts.endpoint", json!(sts.url()))
+        .with("assumeRoleARN", json!("arn:aws:iam::210987654321:role/all"))
+        .with("assumeRoleExternalId", json!("all"))
+        .with("firehose.assumeRoleARN", json!("arn:aws:iam::123456789012:role/deliverer"))
+        .with("firehose.assumeRoleExternalId", json!("outside"));
+    let stage = Stage { emulator, faults, host };
+    stage.create()?;
+    let mut writer = Writer::open(stage.host.log("access_log"))?;
+    writer.write(100)?;
+    let agent = stage.host.start()?;
+    stage.host.settled(100).await.with_context(|| stage.host.agent_log())?;
+    let written: Vec<Vec<u8>> = writer.written().map(<[u8]>::to_vec).collect();
+    stage.check(&written)?;
+    let asked = sts.kept().into_iter().map(|request| String::from_utf8(request.body));
+    let asked = asked.collect::<Result<Vec<_>, _>>()?;
+    let is_own = |body: &String| body.contains("role%2Fdeliverer&") && body.contains("ExternalId=outside");
+    ensure!(!asked.is_empty() && asked.iter().all(is_own), "{asked:?}");
+    let keys = stage.faults.keys();
+    ensure!(keys.len() == 1 && keys.iter().all(|key| key.starts_with("ASIA")), "{keys:?}");
+    agent.stop().await
+}
+
 /// A delivery stream that is not there stops its flow, and says so, until it is.
 #[tokio::test]
 async fn a_delivery_stream_that_is_missing_is_waited_for() -> Result<()> {

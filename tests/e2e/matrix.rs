@@ -179,6 +179,7 @@ impl<K> Column<K> {
 
     /// Writes all the time while one thing goes wrong until it is well again, and balances the books.
     async fn suffer(&mut self, fault: &Fault) -> Result<()> {
+        let before = self.calls_for_help()?;
         let loads: Vec<Load> = self.writers.drain(..).map(|writer| Load::start(writer, RATE)).collect();
         self.more(1, "records are accepted before", is_accepted).await?;
         let has_shown = |request: &Request| match fault.harm {
@@ -204,7 +205,16 @@ impl<K> Column<K> {
         for load in loads {
             self.writers.push(load.stop().await?);
         }
+        if let Harm::Is(Mode::Skew { .. }) = fault.harm {
+            ensure!(self.calls_for_help()? == before, "somebody is asked to mend what mends itself");
+            ensure!(self.host.said()?.contains("this host's clock is off"), "nobody is told why");
+        }
         self.balance(fault.repeats).await
+    }
+
+    /// How often somebody was asked to act.
+    fn calls_for_help(&self) -> Result<usize> {
+        Ok(self.host.said()?.matches("until someone acts").count())
     }
 
     /// Waits until `count` more requests are as wanted.

@@ -100,6 +100,7 @@ fn access(section: &mut Section<'_>) -> Access {
         keys: keys(section),
         role: role(section, "assumeRoleARN", "assumeRoleExternalId"),
         kinesis_role: role(section, "kinesis.assumeRoleARN", "kinesis.assumeRoleExternalId"),
+        firehose_role: role(section, "firehose.assumeRoleARN", "firehose.assumeRoleExternalId"),
         cloudwatch_role: role(section, "cloudwatch.assumeRoleARN", "cloudwatch.assumeRoleExternalId"),
         use_fips: switch(section, "useFipsEndpoint"),
         use_dual_stack: switch(section, "useDualstackEndpoint"),

@@ -43,6 +43,8 @@ pub static KEYS: &[Key] = &[
     agent("assumeRoleExternalId", Kind::Text, "The external id that `assumeRoleARN` asks for."),
     agent("kinesis.assumeRoleARN", Kind::Text, "A role that is taken before calls to Kinesis, in place of `assumeRoleARN`.").ours(),
     agent("kinesis.assumeRoleExternalId", Kind::Text, "The external id that `kinesis.assumeRoleARN` asks for.").ours(),
+    agent("firehose.assumeRoleARN", Kind::Text, "A role that is taken before calls to Firehose, in place of `assumeRoleARN`.").ours(),
+    agent("firehose.assumeRoleExternalId", Kind::Text, "The external id that `firehose.assumeRoleARN` asks for.").ours(),
     agent("cloudwatch.assumeRoleARN", Kind::Text, "A role that is taken before calls to CloudWatch, in place of `assumeRoleARN`.").ours(),
     agent("cloudwatch.assumeRoleExternalId", Kind::Text, "The external id that `cloudwatch.assumeRoleARN` asks for.").ours(),
     agent("metricsListen", Kind::Text, "Where the metrics are answered over HTTP, for Prometheus: an address of this host with a port, as `127.0.0.1:9464`, or `unix:` and the path of a socket. `/metrics` has them all; `/health` answers 503 and says why while a flow cannot deliver. Nowhere if not given.").ours(),

@@ -178,6 +178,10 @@ fn every_honoured_key_does_what_it_says() {
             arn: "arn:aws:iam::123456789012:role/writer".to_owned(),
             external_id: Some("writer".to_owned()),
         }),
+        firehose_role: Some(Role {
+            arn: "arn:aws:iam::123456789012:role/deliverer".to_owned(),
+            external_id: Some("deliverer".to_owned()),
+        }),
         cloudwatch_role: Some(Role {
             arn: "arn:aws:iam::123456789012:role/counter".to_owned(),
             external_id: Some("counter".to_owned()),

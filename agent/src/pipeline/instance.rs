@@ -14,7 +14,7 @@ use crate::chain::Chain;
 use crate::config::Flow;
 use crate::parse::Step;
 use crate::send::Aws;
-use crate::source::{Ec2, Instance, InstanceError};
+use crate::source::{Ec2, Instance, InstanceError, Variant};
 
 /// How long the start waits for the first answer. Longer than the metadata service takes on EC2, which is milliseconds.
 const FIRST: Duration = Duration::from_secs(5);
@@ -40,7 +40,8 @@ pub(super) async fn know(flows: impl Iterator<Item = &Flow>, aws: &Aws) -> Known
     let (tell, known) = watch::channel(None);
     let periods = flows.flat_map(|flow| flow.parser.steps()).filter_map(Step::instance_period);
     if let Some(period) = periods.min() {
-        let ec2 = Ec2::new(&aws.asking(), aws.credentials(), |settings| aws.connector(settings));
+        let variant = Variant { is_fips: aws.is_fips(), is_dual_stack: aws.is_dual_stack() };
+        let ec2 = Ec2::new(&aws.asking(), aws.credentials(), variant, |settings| aws.connector(settings));
         let mut inquirer = Inquirer { ec2, tell, period, is_away: false };
         // Whatever comes of it, the next question comes in time.
         let next = timeout(FIRST, inquirer.ask()).await.unwrap_or(Duration::ZERO);

@@ -32,6 +32,8 @@ pub struct Access {
     pub role: Option<Role>,
     /// `kinesis.assumeRoleARN`: in its place, for Kinesis.
     pub kinesis_role: Option<Role>,
+    /// `firehose.assumeRoleARN`: in its place, for Firehose.
+    pub firehose_role: Option<Role>,
     /// `cloudwatch.assumeRoleARN`: in its place, for CloudWatch.
     pub cloudwatch_role: Option<Role>,
     /// `useFipsEndpoint`.

@@ -23,6 +23,7 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterce
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
 use super::access::{Access, Patience, Role, UserAgent};
+use super::clock::Clock;
 use super::connections::Connections;
 use super::proxy::VariableError;
 use super::wallet::{Chain, Wallet};
@@ -121,12 +122,14 @@ impl Aws {
         shared = shared.into_builder().credentials_provider(credentials).build();
         let cloudwatch_role = assume(access, access.cloudwatch_role.as_ref(), &shared).await;
         let kinesis_role = assume(access, access.kinesis_role.as_ref(), &shared).await;
+        let firehose_role = assume(access, access.firehose_role.as_ref(), &shared).await;
         if let Some(credentials) = assume(access, access.role.as_ref(), &shared).await {
             shared = shared.into_builder().credentials_provider(credentials).build();
         }
 
         let mut config = aws_sdk_kinesis::config::Builder::from(&shared)
-            .interceptor(Introduction(access.user_agent.clone()));
+            .interceptor(Introduction(access.user_agent.clone()))
+            .interceptor(Clock);
         if let Some(credentials) = kinesis_role {
             config = config.credentials_provider(credentials);
         }
@@ -134,7 +137,7 @@ impl Aws {
             config = config.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
         }
         let client = aws_sdk_kinesis::Client::from_conf(config.build());
-        let firehose = firehose(access, &shared);
+        let firehose = firehose(access, firehose_role, &shared);
         Ok(Aws {
             shared,
             user_agent: access.user_agent.clone(),
@@ -162,7 +165,7 @@ impl Aws {
         aws_sdk_cloudwatch::Client::from_conf(config.build())
     }
 
-    /// A client for Firehose, whose region is found as that of CloudWatch.
+    /// A client for Firehose, whose region is found as that of CloudWatch, and whose credentials, too.
     #[must_use]
     pub(super) fn firehose(&self) -> aws_sdk_firehose::Client {
         self.firehose.clone()
@@ -172,6 +175,19 @@ impl Aws {
     #[must_use]
     pub fn connector(&self, settings: &HttpConnectorSettings) -> SharedHttpConnector {
         self.connections.connector(settings)
+    }
+
+    /// Whether services are called at their endpoints with cryptography after FIPS 140: as is configured, or the environment
+    /// or the profile says.
+    #[must_use]
+    pub fn is_fips(&self) -> bool {
+        self.shared.use_fips().unwrap_or_default()
+    }
+
+    /// Whether services are called at their endpoints that have IPv6 addresses, too, likewise.
+    #[must_use]
+    pub fn is_dual_stack(&self) -> bool {
+        self.shared.use_dual_stack().unwrap_or_default()
     }
 
     /// What is asked of this instance is asked with this.
@@ -205,11 +221,19 @@ impl Aws {
     }
 }
 
-fn firehose(access: &Access, shared: &SdkConfig) -> aws_sdk_firehose::Client {
+fn firehose(
+    access: &Access,
+    role: Option<SharedCredentialsProvider>,
+    shared: &SdkConfig,
+) -> aws_sdk_firehose::Client {
     let (endpoint, region) = (access.firehose_endpoint.as_deref(), access.firehose_region.as_deref());
     let mut config = aws_sdk_firehose::config::Builder::from(shared)
         .region(region_or_fallback(endpoint, region, "firehose."))
-        .interceptor(Introduction(access.user_agent.clone()));
+        .interceptor(Introduction(access.user_agent.clone()))
+        .interceptor(Clock);
+    if let Some(credentials) = role {
+        config = config.credentials_provider(credentials);
+    }
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
     }
@@ -238,7 +262,8 @@ async fn assume(
     shared: &SdkConfig,
 ) -> Option<SharedCredentialsProvider> {
     let role = role?;
-    let mut sts = shared.to_builder();
+    // Nothing is repeated by the SDK's own retries but the question: also one that was signed for another time than the service's.
+    let mut sts = shared.to_builder().retry_config(RetryConfig::standard());
     if let Some(endpoint) = &access.sts_endpoint {
         sts = sts.endpoint_url(as_url(endpoint)).use_fips(false).use_dual_stack(false);
     }

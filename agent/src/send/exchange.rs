@@ -24,10 +24,15 @@ use aws_smithy_types::body::SdkBody;
 use base64_simd::STANDARD as BASE64;
 use bytes::Bytes;
 
+use super::clock;
+use super::proxy::Refused;
 use super::settle::{Answer, Form, read_answer};
 use super::stream::{Fault, Outcome, Remedy};
 use crate::batch::Batch;
 use crate::buffers::Buffer;
+
+/// What is said where a call was signed for another time than the service's.
+const OFF: &str = "this host's clock is off, and calls are signed for the service's time from now on";
 
 /// What one operation of a service is like.
 #[derive(Clone, Copy, Debug)]
@@ -201,11 +206,20 @@ where
             let status = service.raw().status().as_u16();
             let code = service.err().code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
             let message = service.err().message().unwrap_or("no message").to_owned();
-            Fault::of_service(&code, status, message.into())
+            let was_off = clock::was_off(service.raw());
+            let message = if was_off { format!("{message}; {OFF}") } else { message };
+            let fault = Fault::of_service(&code, status, message.into());
+            match fault.remedy {
+                Remedy::Act if was_off => Fault { remedy: Remedy::Again, ..fault },
+                Remedy::Act | Remedy::Again | Remedy::Split => fault,
+            }
         }
         SdkError::ConstructionFailure(_) => of(Remedy::Act, Outcome::NotTaken, "Construction", error.into()),
         SdkError::TimeoutError(_) => of(Remedy::Again, Outcome::Unknown, "Timeout", error.into()),
         SdkError::DispatchFailure(ref failure) => {
+            if has_cause::<Refused>(&error, |_| true) {
+                return of(Remedy::Act, Outcome::NotTaken, "Proxy", error.into());
+            }
             if failure.as_connector_error().is_some_and(|error| {
                 has_cause::<hyper_util::client::legacy::Error>(
                     error,

@@ -131,6 +131,15 @@ mod tests {
         status: u16,
         answer: String,
     ) -> (String, tokio::task::JoinHandle<Vec<Request>>) {
+        serve_headed(calls, format!("HTTP/1.1 {status} X"), answer).await
+    }
+
+    /// The same with the first lines of each answer.
+    async fn serve_headed(
+        calls: usize,
+        lines: String,
+        answer: String,
+    ) -> (String, tokio::task::JoinHandle<Vec<Request>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move {
@@ -139,7 +148,7 @@ mod tests {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 while let Some(request) = Request::read(&mut socket).await {
                     taken.push(request);
-                    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
+                    let head = format!("{lines}\r\ncontent-length: {}\r\n\r\n", body.len());
                     socket.write_all((head + &body).as_bytes()).await.unwrap();
                     if taken.len() == calls {
                         break;
@@ -269,6 +278,24 @@ mod tests {
         let text = crate::chain::Chain(&fault).to_string();
         assert_eq!(text, "the call failed (ResourceNotFoundException): no stream `in`");
         serving.abort();
+    }
+
+    /// The second call is signed for the service's time, so that its refusal has another reason.
+    #[tokio::test]
+    async fn a_clock_that_is_off_is_for_somebody_to_mend_only_if_that_does_not_help() {
+        let answer = json!({"__type": "InvalidSignatureException", "message": "no"}).to_string();
+        let lines = "HTTP/1.1 400 X\r\ndate: Sun, 22 Nov 2020 10:00:00 GMT".to_owned();
+        let (url, serving) = serve_headed(2, lines, answer).await;
+        let aws = Aws::connect(&access(url)).await.unwrap();
+        let kinesis = Kinesis::new(&aws, "in", Aggregation::None);
+        for (remedy, says) in [(Remedy::Again, true), (Remedy::Act, false)] {
+            let fault = kinesis.offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+            check(&fault, remedy, Outcome::NotTaken, "InvalidSignatureException");
+            assert_eq!(fault.source.to_string().contains("this host's clock is off"), says);
+        }
+        let dates = serving.await.unwrap().into_iter().map(|request| request.headers["x-amz-date"].clone());
+        let are_services: Vec<bool> = dates.map(|date| date.starts_with("20201122T1000")).collect();
+        assert_eq!(are_services, [false, true]);
     }
 
     /// What becomes of an aggregate where the stream says this of itself, and takes what it is offered.
@@ -409,6 +436,23 @@ mod tests {
         assert_eq!(called.headers["x-amz-security-token"], "the-token");
     }
 
+    /// The question for a role is repeated by the SDK, which signs it for the service's time then.
+    #[tokio::test]
+    async fn a_role_is_asked_for_again_where_the_clock_is_off() {
+        let lines = "HTTP/1.1 403 X\r\ndate: Sun, 22 Nov 2020 10:00:00 GMT".to_owned();
+        let answer = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+            <Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message></Error></ErrorResponse>";
+        let (sts, assuming) = serve_headed(2, lines, answer.to_owned()).await;
+        let role = Role { arn: "arn:aws:iam::123456789012:role/logs".to_owned(), external_id: None };
+        let access = Access { sts_endpoint: Some(sts.clone()), role: Some(role), ..access(sts) };
+        let aws = Aws::connect(&access).await.unwrap();
+        Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap_err();
+        let patience = std::time::Duration::from_secs(10);
+        let asked = tokio::time::timeout(patience, assuming).await.unwrap().unwrap();
+        let dates = asked.iter().map(|request| request.headers["x-amz-date"].starts_with("20201122T1000"));
+        assert_eq!(dates.collect::<Vec<_>>(), [false, true]);
+    }
+
     /// Each service has its own role, taken with the credentials of the chain and not with those of another role.
     #[tokio::test]
     async fn a_service_may_have_a_role_of_its_own() {
@@ -418,7 +462,7 @@ mod tests {
             "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult>\
              <Credentials>{credentials}</Credentials></AssumeRoleResult></AssumeRoleResponse>"
         );
-        let (sts, assuming) = serve(2, 200, answer).await;
+        let (sts, assuming) = serve(3, 200, answer).await;
         let answer = json!({"FailedRecordCount": 0, "Records": [{"SequenceNumber": "1", "ShardId": "s"}]});
         let (url, serving) = serve(1, 200, answer.to_string()).await;
         let role = |name: &str| {
@@ -429,6 +473,8 @@ mod tests {
             sts_endpoint: Some(sts),
             role: role("all"),
             kinesis_role: role("writer"),
+            firehose_role: role("deliverer"),
+            firehose_endpoint: Some(url.clone()),
             cloudwatch_role: role("counter"),
             ..access(url.clone())
         };
@@ -436,10 +482,11 @@ mod tests {
         let aws = Aws::connect(&access).await.unwrap();
         Kinesis::new(&aws, "in", Aggregation::None).offer(&batch(&[b"a"]), &[0]).await.unwrap();
         // Nobody listens there any more, but what the call is signed with is asked for before.
+        aws.firehose().list_delivery_streams().send().await.unwrap_err();
         aws.cloudwatch(Some(&url), None).list_metrics().send().await.unwrap_err();
 
         let asked = assuming.await.unwrap();
-        for (asked, name) in asked.iter().zip(["writer", "counter"]) {
+        for (asked, name) in asked.iter().zip(["writer", "deliverer", "counter"]) {
             assert!(asked.headers["authorization"].contains("Credential=AKID/"), "{name}");
             assert!(asked.body.contains(&format!("role%2F{name}&")), "{}", asked.body);
             assert!(asked.body.contains(&format!("ExternalId=id-of-{name}")), "{}", asked.body);

@@ -8,6 +8,7 @@
 mod access;
 mod arn;
 mod aws;
+mod clock;
 mod connections;
 mod description;
 mod destination;

@@ -39,6 +39,14 @@ pub struct VariableError {
     source: ProxyError,
 }
 
+/// What a proxy says to who is not its user.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the proxy {0} wants another user or password (407); set them in `proxy`, or in `HTTPS_PROXY` or `HTTP_PROXY` of the \
+     environment"
+)]
+pub(super) struct Refused(pub(super) Proxy);
+
 /// Which proxy calls go through, and which calls go through none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Proxies {

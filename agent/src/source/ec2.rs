@@ -76,27 +76,39 @@ enum TagsError {
     Refused { url: String, status: u16, text: String },
 }
 
+/// Which of AWS's own endpoints is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// Whether it has cryptography after FIPS 140.
+    pub is_fips: bool,
+    /// Whether it has IPv6 addresses, too.
+    pub is_dual_stack: bool,
+}
+
 /// The way to ask.
 #[derive(Debug)]
 pub struct Ec2 {
     imds: imds::Client,
     credentials: Option<SharedCredentialsProvider>,
+    variant: Variant,
     connector: SharedHttpConnector,
 }
 
 impl Ec2 {
-    /// Asks the instance as `asking` says, and calls EC2 with these `credentials` through what `connect` makes.
+    /// Asks the instance as `asking` says, and calls EC2 at the `variant` of its endpoint with these `credentials`, through what
+    /// `connect` makes.
     #[must_use]
     pub fn new(
         asking: &ProviderConfig,
         credentials: Option<SharedCredentialsProvider>,
+        variant: Variant,
         connect: impl FnOnce(&HttpConnectorSettings) -> SharedHttpConnector,
     ) -> Ec2 {
         let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build();
         let connector = connect(&settings);
         // Asked again later anyway.
         let imds = imds::Client::builder().configure(asking).max_attempts(2).build();
-        Ec2 { imds, credentials, connector }
+        Ec2 { imds, credentials, variant, connector }
     }
 
     /// What there is to know now. Tags that cannot be found out are missing, and that is told.
@@ -151,7 +163,7 @@ impl Ec2 {
         let (Some(region), Some(id)) = (&instance.region, &instance.instance_id) else {
             return Err(TagsError::Nameless);
         };
-        let url = url(region);
+        let url = url(std::env::var("AWS_ENDPOINT_URL_EC2").ok(), region, self.variant);
         let request = self.signed(&url, region, id).await?;
         let call = |source: Cause| TagsError::Call { url: url.clone(), source };
         let response = self.connector.call(request).await.map_err(|error| call(error.into()))?;
@@ -210,16 +222,25 @@ fn service(path: &'static str, source: ImdsError) -> InstanceError {
     InstanceError::Service { path, source: source.into() }
 }
 
-/// Where EC2 is called: as every AWS tool, or where the environment says, as with every SDK. Source:
-/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-fn url(region: &str) -> String {
-    if let Ok(url) = std::env::var("AWS_ENDPOINT_URL_EC2")
-        && !url.is_empty()
-    {
+/// Where EC2 is called: where the environment says (`given`), as with every SDK, else where every AWS tool calls it. That there
+/// is such an endpoint in the region is up to who asks for it. Sources:
+/// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>,
+/// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-endpoints.html>,
+/// <https://github.com/boto/botocore/tree/develop/botocore/data/ec2/2016-11-15>
+fn url(given: Option<String>, region: &str, variant: Variant) -> String {
+    if let Some(url) = given.filter(|url| !url.is_empty()) {
         return format!("{}/", url.trim_end_matches('/'));
     }
-    let china = if region.starts_with("cn-") { ".cn" } else { "" };
-    format!("https://ec2.{region}.amazonaws.com{china}/")
+    let (single, dual) = match region.split_once('-') {
+        Some(("cn", _)) => ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+        Some(("eusc", _)) => ("amazonaws.eu", "api.amazonwebservices.eu"),
+        Some(_) | None => ("amazonaws.com", "api.aws"),
+    };
+    let domain = if variant.is_dual_stack { dual } else { single };
+    // There, the plain one is that of FIPS.
+    let is_plain = region.starts_with("us-gov-") && !variant.is_dual_stack;
+    let service = if variant.is_fips && !is_plain { "ec2-fips" } else { "ec2" };
+    format!("https://{service}.{region}.{domain}/")
 }
 
 /// A text as a part of a path or a form.
@@ -234,4 +255,49 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Variant = Variant { is_fips: false, is_dual_stack: false };
+    const FIPS: Variant = Variant { is_fips: true, is_dual_stack: false };
+    const DUAL: Variant = Variant { is_fips: false, is_dual_stack: true };
+    const BOTH: Variant = Variant { is_fips: true, is_dual_stack: true };
+
+    #[track_caller]
+    fn check(region: &str, variant: Variant, expected: &str) {
+        assert_eq!(url(None, region, variant), format!("https://{expected}/"));
+    }
+
+    #[test]
+    fn each_variant_has_its_host() {
+        check("eu-west-1", PLAIN, "ec2.eu-west-1.amazonaws.com");
+        check("eu-west-1", FIPS, "ec2-fips.eu-west-1.amazonaws.com");
+        check("eu-west-1", DUAL, "ec2.eu-west-1.api.aws");
+        check("eu-west-1", BOTH, "ec2-fips.eu-west-1.api.aws");
+    }
+
+    #[test]
+    fn each_partition_has_its_domains() {
+        check("cn-north-1", PLAIN, "ec2.cn-north-1.amazonaws.com.cn");
+        check("cn-north-1", BOTH, "ec2-fips.cn-north-1.api.amazonwebservices.com.cn");
+        check("eusc-de-east-1", FIPS, "ec2-fips.eusc-de-east-1.amazonaws.eu");
+        check("eusc-de-east-1", DUAL, "ec2.eusc-de-east-1.api.amazonwebservices.eu");
+    }
+
+    #[test]
+    fn the_plain_host_of_govcloud_is_that_of_fips() {
+        check("us-gov-west-1", FIPS, "ec2.us-gov-west-1.amazonaws.com");
+        check("us-gov-west-1", BOTH, "ec2-fips.us-gov-west-1.api.aws");
+    }
+
+    #[test]
+    fn the_environment_goes_before_all() {
+        let of = |given: &str| url(Some(given.to_owned()), "eu-west-1", BOTH);
+        assert_eq!(of("http://localhost:1/ec2/"), "http://localhost:1/ec2/");
+        assert_eq!(of("http://localhost:1"), "http://localhost:1/");
+        assert_eq!(of(""), "https://ec2-fips.eu-west-1.api.aws/");
+    }
 }

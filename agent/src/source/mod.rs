@@ -62,7 +62,7 @@ pub use amend::{AmendError, Amended, Goal, forget, set};
 pub use archive::{Archive, Format as ArchiveFormat};
 pub use chunk::{Chunk, Part};
 pub use disk::{Content, Disk, Kind, Stat, System};
-pub use ec2::{Ec2, InstanceError};
+pub use ec2::{Ec2, InstanceError, Variant};
 pub use inspect::{Explanation, Kin, Listed, Looks, Stage, Survey, explain};
 pub use instance::Instance;
 pub use lanes::{Lane, Share};

@@ -20,6 +20,7 @@ const WALLS: [Wall; 4] = [
         inside: &[
             "agent/src/source/ec2",
             "agent/src/send/aws",
+            "agent/src/send/clock",
             "agent/src/send/connections",
             "agent/src/send/wallet",
             "agent/src/send/description",
@@ -148,7 +149,7 @@ mod tests {
             "agent/src/send/mod.rs",
             "\nfn f(client: aws_sdk_kinesis::Client) {}",
             &[
-                "agent/src/send/mod.rs:2: the crates of the AWS SDK belong to source/ec2 and send/aws and send/connections and send/wallet and send/description and send/exchange and send/firehose and send/kinesis and report/cloudwatch/publisher",
+                "agent/src/send/mod.rs:2: the crates of the AWS SDK belong to source/ec2 and send/aws and send/clock and send/connections and send/wallet and send/description and send/exchange and send/firehose and send/kinesis and report/cloudwatch/publisher",
             ],
         );
         check("lambda/src/aside.rs", "use aws_smithy_types::DateTime;", &[]);
